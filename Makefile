@@ -126,7 +126,8 @@ $(BIN):
 	$(Q)$(link)
 
 # Unit tests, simulations and benchmarks link the pure parts of everything.
-$(UNIT) $(SIM) $(BENCH): $(B)/%: $(B)/%.o $(ARCHIVES) $(LIBPROTO)
+TOOLS := $(patsubst tests/tools/%.c,$(B)/tests/tools/%,$(wildcard tests/tools/*.c))
+$(UNIT) $(SIM) $(BENCH) $(TOOLS): $(B)/%: $(B)/%.o $(ARCHIVES) $(LIBPROTO)
 	$(call say,LD,$@)
 	$(Q)$(link) -ljson-c -lm
 
@@ -138,7 +139,7 @@ $(B)/tests/fuzz/run_%: $(B)/tests/fuzz/fuzz_%.o $(ARCHIVES) $(LIBPROTO)
 	$(call say,LD,$@)
 	$(Q)$(link) -fsanitize=fuzzer -ljson-c
 
-tests: $(UNIT) $(SIM) $(BENCH) $(FUZZ:fuzz_%=$(B)/tests/fuzz/replay_%)
+tests: $(UNIT) $(SIM) $(BENCH) $(TOOLS) $(FUZZ:fuzz_%=$(B)/tests/fuzz/replay_%)
 
 clean:
 	rm -rf build
