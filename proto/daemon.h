@@ -17,12 +17,14 @@
 #include "proto/sandbox.h"
 #include "proto/worker.pb-c.h"
 
+#define TGT_VERSION "0.1"
+
 struct daemon {
 	const char *instance; /* --instance */
 	const char *socket; /* --socket, TGT_WORKER_SOCKET, /run/tgt/worker.sock */
 	enum sandbox_mode sandbox; /* --sandbox */
 	struct ev_loop *loop;
-	struct chan ctld; /* in the loop once READY was sent */
+	struct chan ctld; /* usable from the start step on; read after READY */
 	const struct daemon_steps *steps;
 	void *ctx;
 	int exit_code;
@@ -41,10 +43,12 @@ struct daemon_steps {
 	int (*open)(struct daemon *d, Tgt__Failed *failed);
 	/* After lock-down: start watchers and threads, fill @ready. */
 	int (*start)(struct daemon *d, Tgt__Ready *ready);
-	/* A message in the loop.  -EPROTO ends the process. */
+	/* A message in the loop.  -EPROTO ends the process, another -errno is
+	 * logged. */
 	int (*message)(struct daemon *d, const Tgt__WorkerMsg *msg,
 		       struct chan_msg *m);
-	/* ctld's channel ended; optional (default: log and go on).  */
+	/* ctld's channel ended and is closed; optional (default: break the
+	 * loop).  Must end the process within 5 s. */
 	void (*orphaned)(struct daemon *d);
 	/* SIGTERM; optional (default: break the loop). */
 	void (*stop)(struct daemon *d);
@@ -53,8 +57,16 @@ struct daemon_steps {
 	size_t n_rules;
 };
 
-/* Returns the exit status of the process. */
+/*
+ * Runs the steps.  Options: --instance NAME --socket PATH
+ * --sandbox=enforce|log --verbose --help --version.  SIGTERM and SIGINT kill
+ * as usual until the loop is entered, then run the stop step.
+ * Returns the exit status of the process: 0, 1 failure, 2 usage.
+ */
 int daemon_main(const struct daemon_steps *steps, void *ctx, int argc, char **argv);
+
+/* From the start step on: leave the loop, exit with @code. */
+void daemon_exit(struct daemon *d, int code);
 
 /* Sends to ctld; a message that cannot be queued is logged.  0 or -errno. */
 int daemon_send(struct daemon *d, const Tgt__WorkerMsg *msg);
@@ -63,6 +75,8 @@ int daemon_send(struct daemon *d, const Tgt__WorkerMsg *msg);
  * NOTIFY_SOCKET of the environment (connected by notify_open, before
  * lock-down); a no-op where there is none.  0 or -errno. */
 int notify_open(void);
+/* Half of WATCHDOG_USEC in seconds if this process is watched, else 0. */
+double notify_watchdog_period(void);
 int notify_send(const char *state, const int *fds, int n_fds);
 
 #endif

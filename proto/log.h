@@ -14,7 +14,8 @@
 
 enum { LOG_LEVEL_ERR = 3, LOG_LEVEL_WARN = 4, LOG_LEVEL_INFO = 6, LOG_LEVEL_DEBUG = 7 };
 
-/* @name and @instance are kept, not copied. */
+/* @name and @instance are kept, not copied.  TGT_LOG=err|warn|info|debug in the
+ * environment takes the place of @max_level. */
 void log_open(const char *name, const char *instance, int max_level);
 void log_line(int level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 

@@ -7,6 +7,7 @@
 #ifndef PROTO_SANDBOX_H
 #define PROTO_SANDBOX_H
 
+#include <seccomp.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -30,16 +31,44 @@ struct sandbox_rule {
 	{ .nr = SCMP_SYS(name), .arg = (a), .mask = (m), .value = (v) }
 #define SANDBOX_DENY(name, e) { .nr = SCMP_SYS(name), .arg = -1, .deny_errno = (e) }
 
+/* What a process with threads of its own needs besides the common rules:
+ * threads, never processes (clone3 hides its flags behind a pointer and fails
+ * with ENOSYS for everyone, so that the C library uses clone). */
+#define SANDBOX_THREADS                                                        \
+	SANDBOX_ALLOW_IF(clone, 0, CLONE_THREAD, CLONE_THREAD),                \
+	SANDBOX_ALLOW(set_robust_list), SANDBOX_ALLOW(rseq),                   \
+	SANDBOX_ALLOW(sched_getaffinity), SANDBOX_ALLOW(prctl)
+
 /* "enforce" or "log" -> mode; -EINVAL otherwise. */
 int sandbox_parse_mode(const char *s, enum sandbox_mode *mode);
 
 /*
- * rlimits (no core, no files to write unless @may_write), uid/gid/capability
- * drop (uid 0: keep the user but drop every capability), no_new_privs,
- * not dumpable, landlock with an empty rule set where the kernel has it,
- * seccomp.  0 or -errno; on failure the process must exit.
+ * No core dumps, uid/gid drop (uid 0: keep the user), every capability gone
+ * from every set, no_new_privs, not dumpable, landlock with an empty rule set
+ * where the kernel has it (not in log mode: landlock cannot only log), seccomp
+ * for all threads.  The rules every worker needs are in proto/daemon.c; this
+ * takes exactly the ones given.  Not dumpable and landlock are left out of
+ * sanitizer builds, whose runtime needs /proc and ptrace for its reports.
+ * 0 or -errno; on failure the process must exit.
  */
 int sandbox_enter(enum sandbox_mode mode, uint32_t uid, uint32_t gid,
 		  const struct sandbox_rule *rules, size_t n_rules);
+
+/*
+ * The same for a process that keeps files (tgt-ctld's state directory):
+ * landlock lets it create, read, write, rename and remove regular files
+ * beneath @dirs, a NULL-terminated list of paths, and nothing else.
+ */
+int sandbox_enter_dirs(enum sandbox_mode mode, uint32_t uid, uint32_t gid,
+		       const struct sandbox_rule *rules, size_t n_rules,
+		       const char *const *dirs);
+
+/*
+ * The system calls every process of tgt-ng needs once it runs (memory, time,
+ * its event loop, its channels, its own end).  daemon_main puts them in front
+ * of a worker's rules; tgt-ctld does so itself.
+ */
+extern const struct sandbox_rule sandbox_common[];
+extern const size_t sandbox_n_common;
 
 #endif
