@@ -38,6 +38,8 @@ enum op_flag {
 	OP_PAST_UA = 1 << 1, /* runs although a unit attention is pending (SPC-4 5.14) */
 	OP_NO_LUN = 1 << 2, /* served by the inventory worker for absent LUNs */
 	OP_WRITES = 1 << 3, /* changes the medium: refused on a read-only LUN */
+	OP_RDPROTECT = 1 << 4, /* byte 1 holds RDPROTECT or WRPROTECT, DPO and FUA */
+	OP_FLUSH = 1 << 5, /* exists only where the store can flush */
 };
 
 struct cmd;
@@ -70,7 +72,7 @@ struct lu {
 	uint32_t block_size; /* bytes, a power of two */
 	uint32_t phys_exp;
 	uint64_t blocks;
-	uint64_t max_transfer; /* bytes */
+	uint64_t max_transfer; /* bytes; 0: no limit */
 	char vendor[9], product[17], revision[5], serial[37];
 	uint64_t naa, naa_ext;
 };
@@ -98,7 +100,7 @@ struct cmd_io {
 	uint8_t op; /* enum blk_op */
 	uint8_t flags; /* BLK_FUA */
 	uint64_t off; /* bytes */
-	uint64_t len; /* bytes; 0: none, GOOD at once */
+	uint64_t len; /* bytes; 0 with BLK_FLUSH only: the whole store */
 };
 
 struct cmd {
@@ -139,15 +141,23 @@ enum verdict cmd_sense(struct cmd *c, uint8_t key, uint16_t asc_ascq);
 enum verdict cmd_sense_cdb(struct cmd *c, uint16_t asc_ascq, uint16_t byte, int bit);
 /* GOOD with c->reply cut to the allocation length. */
 enum verdict cmd_reply(struct cmd *c, uint32_t alloc_len);
-/* A medium access of @blocks at @lba: checks the range (21h/00h with the LBA in
- * INFORMATION), MAXIMUM TRANSFER LENGTH, and returns CMD_MEDIUM or CMD_DONE. */
+/* A medium access of @blocks at @lba: checks the range (21h/00h with the first LBA
+ * that is not there in INFORMATION), MAXIMUM TRANSFER LENGTH, and returns CMD_MEDIUM
+ * or CMD_DONE (an error, or GOOD for a transfer of no blocks).  io.len is what the
+ * CDB asks for: clipping it to what the initiator expects is the engine's. */
 enum verdict cmd_medium(struct cmd *c, enum blk_op op, uint64_t lba, uint64_t blocks,
 			unsigned flags);
 /* The store's answer (0 or -errno) to c->io -> status and sense: the one place
  * where an errno becomes sense. */
 enum verdict cmd_io_done(struct cmd *c, int error);
 
-/* Queues a unit attention on a nexus, once per code. */
+/* Queues a unit attention on a nexus, once per code.  A reset or power on (29h but
+ * 29h/07h) replaces what was pending (SAM-5 5.14.2); a full queue becomes one 29h/00h,
+ * so that the initiator looks at everything again. */
 void nexus_ua(struct nexus *n, uint16_t asc_ascq);
+/* The oldest pending unit attention, taken off the queue; 0: none. */
+uint16_t nexus_ua_take(struct nexus *n);
+/* Forgets one code (SPC-4 6.33: REPORT LUNS clears 3Fh/0Eh). */
+void nexus_ua_clear(struct nexus *n, uint16_t asc_ascq);
 
 #endif
