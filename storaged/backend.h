@@ -47,6 +47,7 @@ struct blk_req {
 	void (*done)(struct blk_req *r, int err);
 	void *owner;
 	uint32_t slot;
+	uint8_t asked; /* the op as requested */
 	bool busy, cancelled;
 
 	/* The backend's. */

@@ -53,7 +53,7 @@ int serve_pool_del(struct serve *s, uint32_t id);
  * Scans the slots of a used lane, runs again what has no known outcome and,
  * once all of that has ended (at once, or in a later turn), serves the epoch.
  * All pools of the lane's requests must have been added.
- * 0; -ENOMEM; -EPROTO: frozen from the beginning (see serve_turn).
+ * 0; -EPROTO: frozen from the beginning; the next serve_turn says so too.
  */
 int serve_start(struct serve *s);
 
