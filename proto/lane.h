@@ -55,8 +55,8 @@
 enum {
 	LANE_SLOTS_MIN = 2,
 	LANE_SLOTS_MAX = 1024, /* a power of two between these */
-	LANE_RING_FACTOR = 4, /* ring entries per slot: SUBMIT, DATA, CANCEL
-				 and one spare can be outstanding at once */
+	LANE_RING_FACTOR = 8, /* ring entries per slot: five can be outstanding
+				 at once (proto/lane_ring.h says why) */
 	LANE_EXT_MAX = 4, /* extents per direction in one request */
 	LANE_CDB_MAX = 260, /* SPC-4 4.2.3 variable length, RFC 7143 11.2.2.3 */
 	LANE_SENSE_MAX = 252, /* SPC-4 4.5.1 */
@@ -111,7 +111,8 @@ struct lane_scsi {
 	uint32_t edtl_in; /* bytes the initiator expects to receive */
 	uint32_t edtl_out; /* bytes the initiator expects to send */
 	uint32_t out_ready; /* bytes of data-out that are in the extents already */
-	uint8_t attr; /* task attribute, RFC 7143 11.3.1 values 0..4 */
+	uint8_t attr; /* task attribute, RFC 7143 11.3.1 values 0..4; others are
+			 a violation, so the portal must not pass them on */
 	uint8_t tmf; /* LANE_TMF: function, RFC 7143 11.5.1 */
 	uint16_t cdb_len;
 	uint8_t cdb[LANE_CDB_MAX];
@@ -144,7 +145,7 @@ struct lane_req {
 	uint8_t n_in; /* extents for data to the initiator */
 	uint8_t reserved;
 	uint32_t nexus; /* index ctld announced on this lane; 0 on lower hop */
-	uint64_t order; /* set by lane_submit: position in the lane's history */
+	uint64_t order; /* set by lane_sub_submit: position in the lane's history */
 	struct lane_ext out[LANE_EXT_MAX];
 	struct lane_ext in[LANE_EXT_MAX];
 	union {
@@ -226,12 +227,13 @@ struct lane_event {
 /*
  * Attach.  @epoch is ctld's.  For fresh memory (all zero) @fresh is true and
  * the half's header is written; otherwise the halves are those of a previous
- * incarnation and the caller harvests (lane_sub_ready, lane_sub_scan).
+ * incarnation and the caller harvests (lane_sub_ready, lane_sub_scan,
+ * lane_sub_state); nothing is named again by itself.
  * Returns an object or NULL with errno (EINVAL: geometry, ENOMEM, EPROTO: the
  * memory is not a lane of this version).
  */
-struct lane_submitter *lane_sub_attach(const struct lane_maps *maps,
-				       uint32_t epoch, bool fresh);
+struct lane_submitter *lane_sub_attach(const struct lane_maps *maps, uint32_t epoch,
+				       bool fresh);
 void lane_sub_free(struct lane_submitter *s); /* NULL is fine; unmaps nothing */
 
 /*
@@ -242,22 +244,28 @@ bool lane_sub_ready(struct lane_submitter *s);
 
 /*
  * The live submitter learns that the server will re-attach (or has): starts
- * the submission ring at 0 under @epoch and names every slot that is not free
- * again, in submission order; pending completions are found again when the
- * server publishes @epoch.  Call lane_sub_publish afterwards.
+ * the submission ring at 0 under @epoch and names every slot that has not
+ * ended again, in submission order; pending completions are found again when
+ * the server publishes @epoch.  Call lane_sub_publish afterwards.  A frozen lane
+ * is thawed, since its peer is another.  The epoch it has already: no effect.
  */
 void lane_sub_epoch(struct lane_submitter *s, uint32_t epoch);
 
-/* A free slot, LIFO, or -EAGAIN.  The slot is owned by the caller until
- * lane_sub_submit or lane_sub_unget. */
+/* A free slot, LIFO, or -EAGAIN, or -EPROTO (frozen).  The slot is owned by the
+ * caller until lane_sub_submit or lane_sub_unget; its request is zero up to the
+ * extents, and so are the first bytes of the union (all of a lane_blk, all of a
+ * lane_scsi up to the CDB). */
 int lane_sub_get(struct lane_submitter *s);
 void lane_sub_unget(struct lane_submitter *s, uint16_t slot);
 
-/* The slot's request body, to fill in place (own memory, zeroed header). */
+/* The slot's request body (own memory), to fill in place before
+ * lane_sub_submit; it must not be written after that. */
 struct lane_req *lane_sub_req(struct lane_submitter *s, uint16_t slot);
 
-/* Each names the slot in the ring; nothing is visible to the peer's ring
- * before lane_sub_publish.  Returns the slot's seq. */
+/* Each names the slot in the ring; the peer is told by lane_sub_publish.
+ * lane_sub_submit returns the slot's seq.  lane_sub_data is for slots that WANT
+ * was reported for.  Data and cancel have no effect on a slot that has ended or
+ * is being cancelled: the caller need not know who was first. */
 uint32_t lane_sub_submit(struct lane_submitter *s, uint16_t slot);
 void lane_sub_data(struct lane_submitter *s, uint16_t slot);
 void lane_sub_cancel(struct lane_submitter *s, uint16_t slot);
@@ -277,9 +285,18 @@ bool lane_sub_publish(struct lane_submitter *s);
  */
 int lane_sub_poll(struct lane_submitter *s, struct lane_event *ev, int max);
 
-/* Copies the response body of a slot whose event was reported.  0 or -EPROTO
- * (the state changed under us, or sense_len is out of range). */
+/* Copies the response of a slot whose event was reported: for WANT only the
+ * field want, otherwise all but the intent.  0 or -EPROTO (the state changed
+ * under us, or sense_len is out of range). */
 int lane_sub_rsp(struct lane_submitter *s, uint16_t slot, struct lane_rsp *rsp);
+
+/*
+ * The server's state for a slot that is not free: LANE_NONE when it has not
+ * claimed its current seq, or -EPROTO.  An ended state that is seen here counts
+ * as reported: the poll will not report it, the response may be copied and the
+ * slot released.
+ */
+int lane_sub_state(struct lane_submitter *s, uint16_t slot);
 
 /*
  * Recovery: what a slot is after an attach to used memory.
@@ -293,7 +310,11 @@ int lane_sub_scan(struct lane_submitter *s, uint16_t slot, uint32_t *seq,
 uint32_t lane_sub_busy(const struct lane_submitter *s); /* slots not free */
 bool lane_sub_frozen(const struct lane_submitter *s);
 
-/* About to sleep: returns false if something arrived meanwhile (do not sleep). */
+/*
+ * About to sleep: returns false if something arrived meanwhile (do not sleep,
+ * poll).  The server's new epoch counts as something.  After waking up, and
+ * before anything is done about it, lane_sub_wake.
+ */
 bool lane_sub_sleep(struct lane_submitter *s);
 void lane_sub_wake(struct lane_submitter *s);
 const struct lane_stats *lane_sub_stats(const struct lane_submitter *s);
@@ -314,12 +335,15 @@ struct lane_taken {
 	struct lane_req req; /* valid for op SUBMIT (and on recovery) */
 };
 
-struct lane_server *lane_srv_attach(const struct lane_maps *maps,
-				    uint32_t epoch, bool fresh);
+/* As lane_sub_attach.  Nothing is taken, named or published before
+ * lane_srv_serve, also on fresh memory. */
+struct lane_server *lane_srv_attach(const struct lane_maps *maps, uint32_t epoch, bool fresh);
 void lane_srv_free(struct lane_server *v);
 
 /*
- * Recovery of a restarted server: fills @t for @slot.  -ENOENT: free.
+ * Recovery of a restarted server: fills @t for @slot.  0; -ENOENT: free; -EPROTO.
+ * @t->req is zero for a slot in DONE or CANCELLED, which is never run again.
+ * DATA and CANCEL reported here are not returned again by lane_srv_take.
  * The caller scans all slots, sorts by req.order, decides by state and replay
  * class, re-claims with lane_srv_claim, and only then calls lane_srv_serve.
  */
@@ -327,12 +351,14 @@ int lane_srv_scan(struct lane_server *v, uint16_t slot, struct lane_taken *t);
 
 /*
  * The submitter will re-attach (it died, or this server must drain): nothing
- * new is taken until lane_srv_serve.
+ * new is taken and nothing published until lane_srv_serve.  Thaws a frozen
+ * lane.  The epoch it has already: no effect.
  */
 void lane_srv_epoch(struct lane_server *v, uint32_t epoch);
 
-/* Everything taken before is finished or recovered: publish the epoch, name
- * every DONE, CANCELLED or WANT slot again, and begin to take. */
+/* Everything taken before is finished or recovered: publish the epoch (and ring
+ * the bell), name every DONE, CANCELLED or WANT slot again, and begin to take.
+ * What was taken or scanned but never claimed will be returned again. */
 void lane_srv_serve(struct lane_server *v);
 
 /*
@@ -343,14 +369,20 @@ void lane_srv_serve(struct lane_server *v);
  */
 int lane_srv_take(struct lane_server *v, struct lane_taken *t);
 
-/* Moves our word.  Claim sets seq and counts the attempt. */
+/*
+ * Move our word.  Claim counts the attempt; of a new seq it sets CLAIMED, of a
+ * seq that a dead incarnation had claimed it keeps the state, so that a second
+ * crash still knows how far the first came.  Until lane_srv_intent the intent
+ * record of a new seq is all zero.
+ */
 void lane_srv_claim(struct lane_server *v, uint16_t slot, uint32_t seq);
 void lane_srv_exec(struct lane_server *v, uint16_t slot);
 void lane_srv_intent(struct lane_server *v, uint16_t slot, const void *intent,
 		     size_t len);
 /* Asks for @want bytes of data-out in all; named in the completion ring. */
 void lane_srv_want(struct lane_server *v, uint16_t slot, uint32_t want);
-/* The response body to fill in place before lane_srv_done (own memory). */
+/* The response body to fill in place before lane_srv_done (own memory).  A new
+ * claim zeroes it up to the sense data. */
 struct lane_rsp *lane_srv_rsp(struct lane_server *v, uint16_t slot);
 void lane_srv_done(struct lane_server *v, uint16_t slot);
 void lane_srv_cancelled(struct lane_server *v, uint16_t slot);

@@ -24,7 +24,7 @@ void pool_free(struct pool *p);
 
 /*
  * Allocates @len bytes (1..POOL_ALLOC_MAX) as at most LANE_EXT_MAX extents,
- * one where the pool has a run that large; the sum of the extents is exactly
+ * one where the pool has a free block (buddy) that large; the sum of the extents is exactly
  * @len.  All or nothing.  Returns the number of extents, -ENOMEM, or -EINVAL.
  */
 int pool_get(struct pool *p, uint32_t len, struct lane_ext ext[LANE_EXT_MAX]);
