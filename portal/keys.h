@@ -96,6 +96,10 @@ int keys_negotiate(struct keys *k, enum iscsi_stage stage, struct text_span text
 /* Declares our MaxRecvDataSegmentLength in @reply, once. */
 void keys_declare_recv(struct keys *k, struct text_buf *reply);
 
+/* From here on InitiatorName, TargetName and SessionType are refused: they
+ * belong into the first request of a login (6.3.1). */
+void keys_close_identity(struct keys *k);
+
 /* Begins another negotiation on the same parameters (a new text exchange). */
 void keys_restart(struct keys *k);
 

@@ -68,7 +68,7 @@ enum login_verdict login_input(struct login *l, const uint8_t raw[ISCSI_BHS_LEN]
 			       const uint8_t *rest, size_t n);
 
 /* After LOGIN_COMMIT: the session exists. @tsih != 0. @alias: TargetAlias, or
- * NULL. LOGIN_DONE (LOGIN_REFUSED when out of memory: undo the session). */
+ * NULL (left out if it does not fit into the last PDU). Always LOGIN_DONE. */
 enum login_verdict login_commit(struct login *l, uint16_t tsih, const char *alias);
 
 /* At any time between requests, and after LOGIN_COMMIT: @status is an enum

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Text requests in the full feature phase (RFC 7143 9.x, 11.10, 11.11): joins
+ * Text requests in the full feature phase (RFC 7143 6.4, 11.10, 11.11): joins
  * requests continued with C, answers keys (SendTargets, a new
  * MaxRecvDataSegmentLength), and hands the reply out in pieces that the
  * initiator can receive.  No sockets; the caller numbers and sends.
