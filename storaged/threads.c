@@ -43,13 +43,13 @@ ring(struct threads *t)
 }
 
 /* With the lock held, so that "list not empty", "some" and "eventfd readable"
- * are one fact. */
+ * are one fact; the bell last, so that who hears it sees the others. */
 static void
 finish(struct threads *t, struct thread_job *j)
 {
 	if (list_empty(&t->finished)) {
+		atomic_store_explicit(&t->some, true, memory_order_release);
 		ring(t);
-		atomic_store_explicit(&t->some, true, memory_order_relaxed);
 	}
 	list_add_tail(&t->finished, &j->link);
 }
@@ -201,9 +201,8 @@ threads_reap(struct threads *t, struct list *out)
 	uint64_t count;
 	ssize_t n;
 
-	/* Asked once a turn: costs a load when there is nothing.  A stale
-	 * false is put right by the eventfd. */
-	if (!atomic_load_explicit(&t->some, memory_order_relaxed))
+	/* Asked once a turn: costs a load when there is nothing. */
+	if (!atomic_load_explicit(&t->some, memory_order_acquire))
 		return;
 	pthread_mutex_lock(&t->lock);
 	do
