@@ -141,7 +141,7 @@ cmd_io_done(struct cmd *c, int error)
 	if (!error)
 		return cmd_good(c);
 	for (size_t i = 0; i < ARRAY_SIZE(io_errors); i++) {
-		if (io_errors[i].err != -error || (io_errors[i].op && io_errors[i].op != c->io.op))
+		if (-io_errors[i].err != error || (io_errors[i].op && io_errors[i].op != c->io.op))
 			continue;
 		if (io_errors[i].status != STATUS_CHECK_CONDITION)
 			return cmd_status(c, io_errors[i].status);
