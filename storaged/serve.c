@@ -33,7 +33,8 @@ struct serve {
 	struct lane_limits limits;
 	enum phase phase;
 	uint32_t epoch;
-	bool scan; /* PHASE_DRAIN: attach and scan anew before serving */
+	bool scan; /* the recovery scan is owed before serving */
+	bool healing; /* and the peer that spoilt the first one is gone */
 	bool stopped;
 	bool violated; /* a violation that serve_turn has not reported yet */
 	const char *violation;
@@ -158,6 +159,19 @@ capable(const struct serve *s, const struct lane_blk *b)
 	return (s->backend->caps & need) == need ? 0 : -EOPNOTSUPP;
 }
 
+/* A violation, unless it is what a peer that was replaced for it has left: then
+ * the slot gets an answer, so that its successor can have the lane. */
+static void
+malformed(struct serve *s, const struct lane_taken *t, const char *why)
+{
+	if (!s->healing) {
+		freeze(s, why);
+		return;
+	}
+	lane_srv_claim(s->lane, t->slot, t->seq);
+	answer(s, t->slot, -EIO, NULL);
+}
+
 /* A request that is ours to execute, new or once more: check, claim, execute. */
 static void
 run(struct serve *s, const struct lane_taken *t)
@@ -168,14 +182,16 @@ run(struct serve *s, const struct lane_taken *t)
 	unsigned n;
 	int err = lane_req_check(&s->limits, &t->req);
 
-	if (err == -EPROTO || b->op >= BLK_OP_COUNT || !ops[b->op].known || r->busy) {
-		freeze(s, "malformed block request");
+	/* The answer has 32 bits for a length. */
+	if (err == -EPROTO || b->op >= BLK_OP_COUNT || !ops[b->op].known || r->busy
+	    || b->len > UINT32_MAX) {
+		malformed(s, t, "malformed block request");
 		return;
 	}
 	ext = ops[b->op].in ? t->req.in : t->req.out;
 	n = ops[b->op].in ? t->req.n_in : ops[b->op].out ? t->req.n_out : 0;
 	if (!err && !map_extents(s, r, ext, n)) {
-		freeze(s, "block request names an unknown pool");
+		malformed(s, t, "block request names an unknown pool");
 		return;
 	}
 	lane_srv_claim(s->lane, t->slot, t->seq);
@@ -288,6 +304,7 @@ scan_slot(struct serve *s, uint16_t slot, struct lane_taken *t)
 	if (t->op != LANE_CANCEL)
 		return -EPROTO;
 	/* The fence, or the drain, has waited for the store already. */
+	lane_srv_claim(s->lane, slot, t->seq);
 	cancelled(s, slot);
 	return 0;
 }
@@ -320,35 +337,21 @@ recover(struct serve *s)
 	return s->phase == PHASE_FROZEN ? -EPROTO : 0;
 }
 
-/* A frozen lane starts over, as after a death: the new submitter's slots are
- * judged by their words alone. */
-static int
-reattach(struct serve *s)
-{
-	struct lane_server *lane = lane_srv_attach(&s->maps, s->epoch, false);
-
-	if (!lane) {
-		freeze(s, "the lane cannot be attached again");
-		return -EPROTO;
-	}
-	lane_srv_free(s->lane);
-	s->lane = lane;
-	s->violation = "";
-	return recover(s);
-}
-
 /* PHASE_DRAIN with nothing in flight: one step towards serving. */
-static unsigned
+static void
 drained(struct serve *s)
 {
 	if (s->scan) {
-		s->scan = false;
-		if (reattach(s) || s->inflight)
-			return 1;
+		if (recover(s)) {
+			s->healing = true;
+			return;
+		}
+		s->scan = s->healing = false;
+		if (s->inflight)
+			return;
 	}
 	lane_srv_serve(s->lane);
 	s->phase = PHASE_SERVE;
-	return 1;
 }
 
 /* ---- public ------------------------------------------------------------ */
@@ -465,17 +468,8 @@ serve_start(struct serve *s)
 {
 	assert(s->phase == PHASE_NEW);
 	s->phase = PHASE_DRAIN;
-	if (s->scan) {
-		int rc = recover(s);
-
-		s->scan = false;
-		if (rc)
-			return rc;
-	}
-	if (!s->inflight)
-		drained(s);
-	lane_srv_publish(s->lane);
-	return 0;
+	drained(s);
+	return s->phase == PHASE_FROZEN ? -EPROTO : 0;
 }
 
 int
@@ -485,8 +479,10 @@ serve_turn(struct serve *s)
 
 	if (s->backend->type->reap)
 		s->backend->type->reap(s->backend);
-	if (s->phase == PHASE_DRAIN && !s->inflight && !s->stopped)
-		n += drained(s);
+	if (s->phase == PHASE_DRAIN && !s->inflight && !s->stopped) {
+		drained(s);
+		n++;
+	}
 	if (s->phase == PHASE_SERVE && !s->stopped)
 		n += take_batch(s);
 	n += s->ended;
@@ -503,12 +499,15 @@ serve_turn(struct serve *s)
 void
 serve_epoch(struct serve *s, uint32_t epoch)
 {
+	if (epoch == s->epoch)
+		return;
 	s->epoch = epoch;
-	s->scan = s->scan || s->phase == PHASE_FROZEN;
-	s->violated = false;
+	lane_srv_epoch(s->lane, epoch);
+	if (s->phase == PHASE_NEW)
+		return;
 	s->phase = PHASE_DRAIN;
-	if (!s->scan)
-		lane_srv_epoch(s->lane, epoch);
+	s->violated = false;
+	s->violation = "";
 }
 
 void
@@ -530,8 +529,7 @@ serve_sleep(struct serve *s)
 void
 serve_wake(struct serve *s)
 {
-	if (s->phase == PHASE_SERVE && !s->stopped)
-		lane_srv_wake(s->lane);
+	lane_srv_wake(s->lane);
 }
 
 unsigned

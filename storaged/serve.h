@@ -66,7 +66,8 @@ int serve_start(struct serve *s);
 int serve_turn(struct serve *s);
 
 /* The submitter will re-attach (LaneEpoch): take nothing, finish what is in
- * flight, serve @epoch.  Heals a frozen lane by attaching and scanning anew. */
+ * flight, serve @epoch.  Thaws a frozen lane, since its peer is another.  The
+ * epoch it has already: no effect. */
 void serve_epoch(struct serve *s, uint32_t epoch);
 
 /* Take nothing more (the process is about to end). */
