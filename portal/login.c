@@ -239,7 +239,8 @@ check_request(struct login *l, const struct bhs *b, int malformed, size_t n)
 
 	if (r->version_min > ISCSI_VERSION)
 		return ISCSI_LOGIN_BAD_VERSION;
-	if (malformed || !b->immediate || n != bhs_rest(b) || !stages_ok(l))
+	if (malformed || !b->immediate || !stages_ok(l) || n != bhs_rest(b) ||
+	    b->data_len > ISCSI_LOGIN_DATA_MAX)
 		return ISCSI_LOGIN_INITIATOR_ERROR;
 	if (r->itt != l->first.itt || r->tsih != l->first.tsih || r->cid != l->first.cid ||
 	    memcmp(r->isid, l->first.isid, sizeof(r->isid)))

@@ -37,10 +37,13 @@ textreq_done(struct textreq *t)
 	t->ttt = ISCSI_TAG_NONE;
 }
 
-/* Forgets the exchange and gives its memory back. */
+/* Forgets the exchange and gives its memory back. One that is not finished
+ * leaves the parameters as they were before it (7.12). */
 static void
 end(struct textreq *t)
 {
+	if (t->ttt != ISCSI_TAG_NONE)
+		t->keys.params = t->before;
 	textreq_done(t);
 	t->sent = 0;
 	keys_restart(&t->keys);
@@ -50,6 +53,7 @@ static int
 reject(struct textreq *t, int reason)
 {
 	end(t);
+	t->itt = ISCSI_TAG_NONE;
 	return reason;
 }
 
@@ -94,7 +98,7 @@ answer(struct textreq *t, const struct pdu_text_req *req, struct textreq_reply *
 	uint32_t left = (uint32_t)t->out.len - t->sent;
 	uint32_t len = MIN(left, t->keys.params.max_send_data);
 
-	out->data = (const uint8_t *)t->out.ptr + t->sent;
+	out->data = len ? (const uint8_t *)t->out.ptr + t->sent : NULL;
 	out->rsp.data_len = len;
 	t->sent += len;
 	if (len < left) {
@@ -115,10 +119,12 @@ textreq_input(struct textreq *t, const struct pdu_text_req *req, const uint8_t *
 	int reason;
 
 	/* No tag begins anew, whatever was open (11.10.4). */
-	if (req->ttt == ISCSI_TAG_NONE)
+	if (req->ttt == ISCSI_TAG_NONE) {
 		end(t);
-	else if (req->ttt != t->ttt || req->itt != t->itt)
+		t->before = t->keys.params;
+	} else if (req->ttt != t->ttt || req->itt != t->itt) {
 		return reject(t, ISCSI_REJECT_PROTOCOL_ERROR);
+	}
 	t->itt = req->itt;
 	*out = (struct textreq_reply){
 		.rsp = { .lun = req->lun, .itt = req->itt, .ttt = ISCSI_TAG_NONE }

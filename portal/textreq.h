@@ -18,6 +18,7 @@
 /* One a connection: at most one exchange is open at a time. */
 struct textreq {
 	struct keys keys; /* keys.params: the parameters now in force */
+	struct iscsi_params before; /* in force when the open exchange began */
 	struct text_buf in, out;
 	uint32_t sent; /* bytes of out that are gone */
 	uint32_t itt;
