@@ -446,7 +446,8 @@ engine_turn(struct engine *e, uint64_t now)
 		if (e->lower)
 			poll_lower(e);
 		list_for_each(lane, &e->lanes, link)
-			take_batch(lane);
+			if (!e->stopped)
+				take_batch(lane);
 		tmf_turn(e);
 		if (e->lower)
 			task_submit_queued(e);
@@ -460,6 +461,12 @@ engine_turn(struct engine *e, uint64_t now)
 	finish_closing(e);
 	finish_dropping(e);
 	return e->did;
+}
+
+void
+engine_stop(struct engine *e)
+{
+	e->stopped = true;
 }
 
 uint64_t
@@ -477,7 +484,7 @@ engine_sleep(struct engine *e)
 	if (e->lower && !e->lower_frozen)
 		ok = lane_sub_sleep(e->lower);
 	list_for_each(lane, &e->lanes, link)
-		if (ok && !lane->frozen && !lane->closing)
+		if (ok && !lane->frozen && !lane->closing && !e->stopped)
 			ok = lane_srv_sleep(lane->srv);
 	if (!ok)
 		engine_wake(e);

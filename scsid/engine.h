@@ -100,6 +100,9 @@ bool engine_serving(const struct engine *e); /* recovery is over */
  */
 unsigned engine_turn(struct engine *e, uint64_t now);
 
+/* Take nothing more (the process is about to end). */
+void engine_stop(struct engine *e);
+
 /* When engine_turn must be called again although nothing wakes it; ns on the
  * clock of engine_turn, UINT64_MAX: never. */
 uint64_t engine_deadline(const struct engine *e);

@@ -108,6 +108,7 @@ struct engine {
 	uint32_t busy;
 	uint32_t n_dropping;
 	unsigned did; /* in this turn */
+	bool stopped;
 
 	struct recover recover;
 	struct engine_stats stats;
