@@ -123,4 +123,13 @@ rig_status_slot(struct lane_rig *r, uint16_t slot)
 	return (struct lane_status_slot *)lane_slots(r->srv.status, r->nslots) + slot;
 }
 
+/* How often a bell was rung since the last look. */
+static inline uint64_t
+rig_bell(int fd)
+{
+	uint64_t n = 0;
+
+	return read(fd, &n, sizeof(n)) == sizeof(n) ? n : 0;
+}
+
 #endif
