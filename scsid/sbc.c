@@ -29,26 +29,27 @@ range(const struct cmd *c)
 	}
 }
 
-static enum verdict
-transfer(struct cmd *c, enum blk_op op)
-{
-	struct range r = range(c);
-	/* DPO is advice and has no effect here (SBC-3 5.11). */
-	bool fua = c->op->len > 6 && (c->cdb[1] & 0x08);
-
-	return cmd_medium(c, op, r.lba, r.blocks, fua ? BLK_FUA : 0);
-}
-
+/*
+ * DPO is advice and has no effect here (SBC-3 5.11).  FUA of a READ is not
+ * passed on, as the lane has no such flag for BLK_READ: the read returns what
+ * was written last, but does not wait until that is on the medium, which
+ * SBC-3 5.11 asks for where the data are still in a volatile cache.
+ */
 enum verdict
 sbc_read(struct cmd *c)
 {
-	return transfer(c, BLK_READ);
+	struct range r = range(c);
+
+	return cmd_medium(c, BLK_READ, r.lba, r.blocks, 0);
 }
 
 enum verdict
 sbc_write(struct cmd *c)
 {
-	return transfer(c, BLK_WRITE);
+	struct range r = range(c);
+	bool fua = c->op->len > 6 && (c->cdb[1] & 0x08);
+
+	return cmd_medium(c, BLK_WRITE, r.lba, r.blocks, fua ? BLK_FUA : 0);
 }
 
 /* The whole store is flushed, whatever the range, and status waits for it even

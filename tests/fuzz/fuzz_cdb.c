@@ -67,6 +67,31 @@ run(struct run *r, const struct scsi_case *t, struct nexus *n, const uint8_t *cd
 	return cmd_dispatch(&r->cmd);
 }
 
+/* What goes to the store must pass the store's own border check, or an
+ * initiator could freeze the lane with a CDB. */
+static void
+check_border(const struct cmd_io *io, uint64_t capacity)
+{
+	const struct lane_pool_info pool = { 1, UINT64_MAX };
+	const struct lane_limits lim = {
+		.pools = &pool, .n_pools = 1, .kinds = 1u << LANE_BLK, .store_size = capacity,
+	};
+	struct lane_req req = { .kind = LANE_BLK };
+	struct lane_ext *ext = io->op == BLK_READ ? req.in : req.out;
+
+	if (io->len > UINT32_MAX) /* the engine's to clip */
+		return;
+	ext->pool = 1;
+	ext->len = (uint32_t)io->len;
+	req.n_in = io->op == BLK_READ;
+	req.n_out = io->op == BLK_WRITE;
+	req.u.blk = (struct lane_blk){
+		.op = io->op, .flags = io->flags, .off = io->off, .len = io->len,
+		.tag = { .lane = 1, .parts = 1 },
+	};
+	MUST(lane_req_check(&lim, &req) == 0);
+}
+
 static void
 check_medium(const struct scsi_case *t, const struct cmd *c)
 {
@@ -77,11 +102,13 @@ check_medium(const struct scsi_case *t, const struct cmd *c)
 	MUST(io->op == BLK_READ || io->op == BLK_WRITE || io->op == BLK_FLUSH);
 	MUST(io->op != BLK_WRITE || (!t->lu.read_only && !t->nexus.read_only));
 	MUST(!(io->flags & ~BLK_FUA));
+	if (!__builtin_mul_overflow(t->lu.blocks, t->lu.block_size, &cap))
+		check_border(io, cap);
 	if (io->op == BLK_FLUSH) {
 		MUST(t->lu.can_flush && !io->off && !io->len);
 		return;
 	}
-	MUST(!io->flags || t->lu.can_flush);
+	MUST(!io->flags || (io->op == BLK_WRITE && t->lu.can_flush));
 	MUST(io->len && !__builtin_add_overflow(io->off, io->len, &end));
 	MUST(io->off % t->lu.block_size == 0 && io->len % t->lu.block_size == 0);
 	if (!__builtin_mul_overflow(t->lu.blocks, t->lu.block_size, &cap))
