@@ -140,6 +140,7 @@ parse_options(struct daemon *d, int argc, char **argv, int *level)
 	d->socket = getenv("TGT_WORKER_SOCKET");
 	if (!d->socket)
 		d->socket = DEFAULT_SOCKET;
+	argv[0] = (char *)(uintptr_t)d->steps->name; /* what getopt calls us */
 	while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		switch (opt) {
 		case OPT_INSTANCE:
