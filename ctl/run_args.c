@@ -172,7 +172,7 @@ static const struct row {
 	  "where tgt-ctld and the others are; default: beside tgt-run" },
 	{ "verbose", NULL, set_verbose, NULL, "log more" },
 	{ "help", NULL, NULL, NULL, "this text" },
-	{ "version", NULL, NULL, NULL, NULL },
+	{ "version", NULL, NULL, NULL, "print the version" },
 };
 
 static void
@@ -188,7 +188,7 @@ print_help(void)
 			printf("\n%s\n", rows[i].heading);
 		snprintf(left, sizeof(left), "--%s%s%s", rows[i].name, rows[i].arg ? " " : "",
 			 rows[i].arg ? rows[i].arg : "");
-		printf("  %-22s %s\n", left, rows[i].help ? rows[i].help : "");
+		printf("  %-22s %s\n", left, rows[i].help);
 	}
 }
 
@@ -226,6 +226,7 @@ run_parse_args(struct run_options *o, int argc, char **argv)
 		opts[i].name = rows[i].name;
 		opts[i].has_arg = rows[i].arg ? required_argument : no_argument;
 	}
+	argv[0] = (char *)(uintptr_t)"tgt-run"; /* what getopt calls us */
 	while ((opt = getopt_long(argc, argv, "", opts, &index)) != -1) {
 		if (opt != 0) { /* getopt has named what is wrong */
 			fprintf(stderr, "Try 'tgt-run --help'.\n");

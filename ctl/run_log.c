@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "ctl/run.h"
+#include "proto/log.h"
 
 enum { HELD_MAX = 65536 };
 
@@ -102,6 +103,8 @@ run_log_start(struct run *r)
 	l->holding = !r->opt.verbose;
 	l->line_start = true;
 	l->strip = isatty(STDERR_FILENO);
+	if (l->holding)
+		log_open("tgt-run", NULL, 0); /* our own lines are held back too */
 	r->log_fd = fds[1];
 	r->log = l;
 	ev_io_init(&l->io, on_log, l->fd, EV_READ);
@@ -119,6 +122,7 @@ run_log_release(struct run *r, bool print_held)
 		return;
 	on_log(r->loop, &l->io, EV_READ);
 	l->holding = false;
+	log_open("tgt-run", NULL, LOG_LEVEL_WARN);
 	if (print_held)
 		print(l, l->held, l->n_held);
 	l->n_held = 0;

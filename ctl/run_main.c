@@ -10,6 +10,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <linux/close_range.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -144,6 +146,8 @@ run(struct run *r)
 	list_init(&r->listeners);
 	list_init(&r->store);
 	r->null_fd = open_standard_streams();
+	/* What we were started with by accident is not for the processes. */
+	close_range(STDERR_FILENO + 1, UINT_MAX, CLOSE_RANGE_CLOEXEC);
 	signal(SIGPIPE, SIG_IGN);
 	raise_descriptor_limit();
 	r->loop = ev_default_loop(EVBACKEND_EPOLL | EVFLAG_NOENV);
