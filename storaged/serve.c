@@ -202,6 +202,11 @@ run(struct serve *s, const struct lane_taken *t)
 		answer(s, t->slot, err, NULL);
 		return;
 	}
+	/* Filled here, so that slots never used cost no memory. */
+	r->slot = t->slot;
+	r->owner = s;
+	r->done = on_done;
+	r->backend = s->backend;
 	r->op = b->op;
 	r->asked = b->op;
 	r->flags = b->flags;
@@ -387,12 +392,6 @@ serve_new(const struct serve_conf *conf)
 		.store_size = conf->backend->size,
 		.read_only = conf->read_only,
 	};
-	for (uint32_t i = 0; i < conf->maps.nslots; i++) {
-		s->req[i].slot = i;
-		s->req[i].owner = s;
-		s->req[i].done = on_done;
-		s->req[i].backend = conf->backend;
-	}
 	return s;
 }
 
