@@ -1,0 +1,423 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What each PDU of an initiator means in the full feature phase: a table by
+ * opcode, run when the header has come (where does the data go?) and again
+ * when the data has.  Handlers return 0, a Reject reason (> 0), or -EPROTO.
+ *
+ * A PDU that is rejected does not count as received: its CmdSN stays the
+ * expected one (RFC 7143 11.17).
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "portal/catalog.h"
+#include "portal/conn.h"
+#include "portal/session.h"
+#include "portal/thread.h"
+#include "portal/tmf.h"
+
+struct rx_op {
+	int (*header)(struct conn *c, const uint8_t *ahs); /* optional */
+	int (*run)(struct conn *c, const struct bhs *b, const uint8_t *data);
+	bool numbered; /* carries a CmdSN that run() is ordered by */
+	bool discovery; /* allowed in a discovery session */
+};
+
+/* ---- SCSI commands ----------------------------------------------------- */
+
+static int
+fill_cmd(struct cmd *cmd, const struct conn *c, const struct pdu_scsi_cmd *p)
+{
+	const struct iscsi_params *par = conn_params(c);
+	size_t len = pdu_cdb_copy(p, cmd->cdb, sizeof(cmd->cdb));
+
+	if (!len)
+		return ISCSI_REJECT_INVALID_FIELD;
+	cmd->cdb_len = (uint16_t)len;
+	cmd->cmdsn = p->cmd_sn;
+	cmd->lun = p->lun;
+	cmd->attr = p->attr;
+	cmd->edtl_out = p->write ? p->edtl : 0;
+	cmd->edtl_in = p->read ? (p->write ? p->bidi_edtl : p->edtl) : 0;
+	cmd->unsol = p->write && !p->final && !par->initial_r2t && cmd->edtl_out > 0;
+	return 0;
+}
+
+/* RFC 7143 11.3.4, 13.10, 13.11, 13.14: what was not negotiated. */
+static const char *
+cmd_violation(const struct conn *c, const struct pdu_scsi_cmd *p)
+{
+	const struct iscsi_params *par = conn_params(c);
+
+	if (c->bhs.data_len && !par->immediate_data)
+		return "immediate data, although ImmediateData=No";
+	if (c->bhs.data_len > par->first_burst)
+		return "immediate data beyond FirstBurstLength";
+	if (!p->final && par->initial_r2t)
+		return "unsolicited data announced, although InitialR2T=Yes";
+	return NULL;
+}
+
+static int
+scsi_header(struct conn *c, const uint8_t *ahs)
+{
+	struct session *s = c->sess;
+	struct pdu_scsi_cmd p;
+	enum cmdsn_verdict v = CMDSN_NEXT;
+	const char *why;
+	struct cmd *cmd;
+	int reason = pdu_scsi_cmd(&c->bhs, ahs, &p);
+
+	if (reason)
+		return reason;
+	if (!c->bhs.immediate)
+		v = cmdsn_check(&s->sn, p.cmd_sn);
+	if (v == CMDSN_IGNORE || (v == CMDSN_AHEAD && session_is_held(s, p.cmd_sn)))
+		return 0; /* dropped without a word: RFC 7143 4.2.2.1 */
+	if (cmd_find(&s->cmds, p.itt))
+		return ISCSI_REJECT_TASK_IN_PROGRESS;
+	why = cmd_violation(c, &p);
+	if (why)
+		return conn_fail(c, ISCSI_REJECT_PROTOCOL_ERROR, why);
+	cmd = cmd_new(s, p.itt, c->bhs.immediate);
+	if (!cmd)
+		return ISCSI_REJECT_IMMEDIATE;
+	reason = fill_cmd(cmd, c, &p);
+	if (reason) {
+		cmd_end(cmd);
+		return reason;
+	}
+	c->sink = SINK_CMD;
+	c->sink_cmd = cmd;
+	c->sink_off = 0;
+	if (v == CMDSN_AHEAD) {
+		session_hold(s, p.cmd_sn, cmd, NULL);
+		return 0;
+	}
+	if (!c->bhs.immediate)
+		s->sn.exp++;
+	/* So that what is granted now is not submitted before its immediate data
+	 * has come. */
+	cmd->arriving = c->bhs.data_len > 0;
+	cmd_start(cmd);
+	return 0;
+}
+
+static int
+scsi_run(struct conn *c, const struct bhs *b, const uint8_t *data)
+{
+	struct cmd *cmd = c->sink_cmd;
+
+	if (!cmd || !b->data_len)
+		return 0;
+	cmd->out_have = b->data_len;
+	cmd->arriving = false;
+	if (cmd->out_have >= cmd->edtl_out)
+		cmd->unsol = false;
+	cmd_advance(cmd);
+	return 0;
+}
+
+/* ---- Data-Out ---------------------------------------------------------- */
+
+/* RFC 7143 11.7.1..11.7.5 with DataPDUInOrder and DataSequenceInOrder=Yes. */
+static const char *
+data_violation(const struct conn *c, const struct cmd *cmd, const struct pdu_data_out *p)
+{
+	const struct cmd_r2t *r = &cmd->r2t[cmd->r2t_head];
+	const struct iscsi_params *par = conn_params(c);
+	uint32_t end, limit;
+
+	if (p->offset != cmd->out_have)
+		return "Buffer Offset out of sequence";
+	if (__builtin_add_overflow(p->offset, c->bhs.data_len, &end))
+		return "Buffer Offset beyond 2^32";
+	if (p->ttt == ISCSI_TAG_NONE) {
+		if (!cmd->unsol)
+			return "unsolicited data that was not announced";
+		limit = MIN(cmd->edtl_out, par->first_burst);
+		if (p->data_sn != cmd->out_datasn)
+			return "DataSN out of sequence";
+		return end > limit ? "unsolicited data beyond FirstBurstLength" : NULL;
+	}
+	if (!cmd->n_r2t || r->ttt != p->ttt)
+		return "Target Transfer Tag of no R2T, or of a later one";
+	if (p->data_sn != r->datasn)
+		return "DataSN out of sequence";
+	if (end > r->end)
+		return "data beyond the R2T";
+	if (p->final != (end == r->end))
+		return "F bit not at the end of what the R2T asked for";
+	return NULL;
+}
+
+static int
+data_header(struct conn *c, const uint8_t *ahs)
+{
+	struct pdu_data_out p;
+	const char *why;
+	struct cmd *cmd;
+	int reason = pdu_data_out(&c->bhs, &p);
+
+	if (reason)
+		return reason;
+	cmd = cmd_find(&c->sess->cmds, p.itt);
+	if (!cmd || cmd->tmf)
+		return 0; /* of a command that was aborted, rejected or ignored */
+	if (p.ttt != ISCSI_TAG_NONE && cmd->cancelling && !cmd->n_r2t)
+		return 0;
+	why = data_violation(c, cmd, &p);
+	if (why)
+		return conn_fail(c, ISCSI_REJECT_PROTOCOL_ERROR, why);
+	c->sink = SINK_CMD;
+	c->sink_cmd = cmd;
+	c->sink_off = p.offset;
+	return 0;
+}
+
+static int
+data_run(struct conn *c, const struct bhs *b, const uint8_t *data)
+{
+	struct cmd *cmd = c->sink_cmd;
+	struct pdu_data_out p;
+
+	if (!cmd)
+		return 0;
+	pdu_data_out(b, &p);
+	cmd->out_have += b->data_len;
+	if (p.ttt == ISCSI_TAG_NONE) {
+		cmd->out_datasn++;
+		if (p.final)
+			cmd->unsol = false;
+	} else {
+		cmd->r2t[cmd->r2t_head].datasn++;
+		if (p.final) {
+			cmd->r2t_head = (cmd->r2t_head + 1) % CMD_R2T_MAX;
+			cmd->n_r2t--;
+		}
+	}
+	cmd_advance(cmd);
+	return 0;
+}
+
+/* ---- the rest ---------------------------------------------------------- */
+
+static int
+buf_header(struct conn *c, const uint8_t *ahs)
+{
+	if (!c->bhs.data_len)
+		return 0;
+	c->buf = malloc(c->bhs.data_len);
+	if (!c->buf)
+		return ISCSI_REJECT_LONG_OPERATION;
+	c->sink = SINK_BUF;
+	return 0;
+}
+
+static int
+nop_run(struct conn *c, const struct bhs *b, const uint8_t *data)
+{
+	struct pdu_nop_in in = { .ttt = ISCSI_TAG_NONE };
+	struct pdu_nop_out p;
+	struct ctl *ctl;
+	int reason = pdu_nop_out(b, &p);
+
+	if (reason)
+		return reason;
+	if (p.itt == ISCSI_TAG_NONE)
+		return 0; /* an answer to a ping of ours: it lives */
+	in.itt = p.itt;
+	in.data_len = MIN(b->data_len, conn_params(c)->max_send_data); /* 11.19.3 */
+	ctl = conn_ctl_new(c, data, in.data_len);
+	if (!ctl)
+		return ISCSI_REJECT_LONG_OPERATION;
+	pdu_build_nop_in(ctl->hdr, &in);
+	conn_queue_ctl(c, ctl);
+	return 0;
+}
+
+static int
+text_run(struct conn *c, const struct bhs *b, const uint8_t *data)
+{
+	struct session *s = c->sess;
+	struct disco_view view = { .local_addr = c->local_addr, .discovery = s->discovery,
+				   .own_target = s->discovery ? NULL : s->target };
+	struct textreq_reply reply;
+	struct pdu_text_req p;
+	struct ctl *ctl;
+	int reason = pdu_text_req(b, &p);
+
+	if (reason)
+		return reason;
+	catalog_lock(s->th->catalog, &view);
+	reason = textreq_input(&c->text, &p, data, b->data_len, &view, &reply);
+	catalog_unlock(s->th->catalog);
+	if (reason)
+		return reason;
+	ctl = conn_ctl_new(c, reply.data, reply.rsp.data_len);
+	if (!ctl)
+		return ISCSI_REJECT_LONG_OPERATION;
+	pdu_build_text_rsp(ctl->hdr, &reply.rsp);
+	conn_queue_ctl(c, ctl);
+	return 0;
+}
+
+static int
+logout_run(struct conn *c, const struct bhs *b, const uint8_t *data)
+{
+	struct pdu_logout_rsp rsp = { .time2wait = (uint16_t)conn_params(c)->time2wait };
+	struct pdu_logout_req p;
+	struct ctl *ctl;
+	int reason = pdu_logout_req(b, &p);
+
+	if (reason)
+		return reason;
+	ctl = conn_ctl_new(c, NULL, 0);
+	if (!ctl)
+		return ISCSI_REJECT_LONG_OPERATION;
+	rsp.itt = p.itt;
+	if (p.reason == ISCSI_LOGOUT_RECOVERY) /* ErrorRecoveryLevel 0 */
+		rsp.response = ISCSI_LOGOUT_RSP_NO_RECOVERY;
+	else if (p.reason == ISCSI_LOGOUT_CONNECTION && p.cid != c->cid)
+		rsp.response = ISCSI_LOGOUT_RSP_NO_CID;
+	else
+		c->ending = true;
+	pdu_build_logout_rsp(ctl->hdr, &rsp);
+	conn_queue_ctl(c, ctl);
+	return 0;
+}
+
+static int
+snack_run(struct conn *c, const struct bhs *b, const uint8_t *data)
+{
+	return ISCSI_REJECT_SNACK; /* ErrorRecoveryLevel 0: 11.16 */
+}
+
+static int
+login_run(struct conn *c, const struct bhs *b, const uint8_t *data)
+{
+	return conn_fail(c, ISCSI_REJECT_PROTOCOL_ERROR, "Login Request in full feature phase");
+}
+
+static const struct rx_op ops[ISCSI_OP_MASK + 1] = {
+	[ISCSI_OP_NOP_OUT] = { buf_header, nop_run, .numbered = true, .discovery = true },
+	[ISCSI_OP_SCSI_CMD] = { scsi_header, scsi_run },
+	[ISCSI_OP_TMF_REQ] = { NULL, tmf_run, .numbered = true },
+	[ISCSI_OP_LOGIN_REQ] = { NULL, login_run, .discovery = true },
+	[ISCSI_OP_TEXT_REQ] = { buf_header, text_run, .numbered = true, .discovery = true },
+	[ISCSI_OP_DATA_OUT] = { data_header, data_run },
+	[ISCSI_OP_LOGOUT_REQ] = { NULL, logout_run, .numbered = true, .discovery = true },
+	[ISCSI_OP_SNACK] = { NULL, snack_run },
+};
+
+/* ---- in order ---------------------------------------------------------- */
+
+static int
+settle(struct conn *c, int rc)
+{
+	if (rc > 0) {
+		conn_reject(c, (uint8_t)rc);
+		return 0;
+	}
+	return rc;
+}
+
+/* Runs what waited for the CmdSN that has just come. */
+static int
+run_held(struct conn *c)
+{
+	struct session *s = c->sess;
+	struct hold h;
+	int rc = 0;
+
+	while (!rc && !c->ending && session_next_held(s, &h)) {
+		s->sn.exp++;
+		if (h.cmd)
+			cmd_start(h.cmd);
+		if (!h.pdu)
+			continue;
+		memcpy(c->raw, h.pdu->raw, sizeof(c->raw));
+		bhs_parse(&c->bhs, c->raw);
+		rc = settle(c, ops[c->bhs.opcode].run(c, &c->bhs, h.pdu->data));
+		session_free_held(s, h.pdu);
+	}
+	return rc;
+}
+
+static int
+hold_pdu(struct conn *c, uint32_t cmdsn)
+{
+	struct held_pdu *h;
+
+	if (session_is_held(c->sess, cmdsn))
+		return 0;
+	if (c->sess->cmds.staged + c->bhs.data_len > CMD_STAGE_MAX)
+		return ISCSI_REJECT_LONG_OPERATION;
+	h = calloc(1, sizeof(*h));
+	if (!h)
+		return ISCSI_REJECT_LONG_OPERATION;
+	memcpy(h->raw, c->raw, sizeof(h->raw));
+	h->data = c->buf;
+	h->len = c->bhs.data_len;
+	c->sess->cmds.staged += h->len;
+	c->buf = NULL;
+	session_hold(c->sess, cmdsn, NULL, h);
+	return 0;
+}
+
+static int
+run_numbered(struct conn *c, const struct rx_op *op)
+{
+	struct session *s = c->sess;
+	uint32_t cmdsn = get_be32(c->raw + BHS_CMD_SN);
+	enum cmdsn_verdict v = cmdsn_check(&s->sn, cmdsn);
+	int rc;
+
+	if (c->bhs.immediate)
+		return op->run(c, &c->bhs, c->buf);
+	if (v == CMDSN_IGNORE)
+		return 0;
+	if (v == CMDSN_AHEAD)
+		return hold_pdu(c, cmdsn);
+	rc = op->run(c, &c->bhs, c->buf);
+	if (!rc)
+		s->sn.exp++;
+	return rc;
+}
+
+int
+session_header(struct conn *c, const uint8_t *ahs, int reason)
+{
+	const struct rx_op *op = &ops[c->bhs.opcode];
+
+	c->sink = SINK_DROP;
+	c->sink_cmd = NULL;
+	c->ignore = c->ending;
+	if (c->ending)
+		return 0;
+	if (!reason && (!op->run || (c->sess->discovery && !op->discovery)))
+		reason = op->run ? ISCSI_REJECT_PROTOCOL_ERROR : ISCSI_REJECT_NOT_SUPPORTED;
+	if (!reason && op->header)
+		reason = op->header(c, ahs);
+	c->ignore = reason != 0;
+	return settle(c, reason);
+}
+
+int
+session_pdu(struct conn *c)
+{
+	const struct rx_op *op = &ops[c->bhs.opcode];
+	int rc = 0;
+
+	if (!c->ignore && !c->ending) {
+		rc = op->numbered ? run_numbered(c, op) : op->run(c, &c->bhs, c->buf);
+		rc = settle(c, rc);
+		if (!rc && c->sess->n_hold)
+			rc = run_held(c);
+	}
+	c->sink_cmd = NULL;
+	free(c->buf);
+	c->buf = NULL;
+	return rc;
+}

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * One session in the full feature phase: command numbering, its commands, its
+ * LUNs; and what each initiator PDU means.  Lives longer than its connection:
+ * until every command has ended without a later effect.
+ */
+#ifndef PORTAL_SESSION_H
+#define PORTAL_SESSION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "portal/cmd.h"
+#include "portal/cmdsn.h"
+#include "portal/iscsi.h"
+#include "portal/lunmap.h"
+
+struct conn;
+struct thread;
+
+/* A PDU that came before its turn, other than a SCSI command. */
+struct held_pdu {
+	uint8_t raw[ISCSI_BHS_LEN];
+	uint8_t *data;
+	uint32_t len; /* bytes of data, counted in cmds.staged */
+};
+
+/* What waits at a CmdSN ahead of ExpCmdSN. */
+struct hold {
+	struct cmd *cmd;
+	struct held_pdu *pdu;
+	bool received; /* aborted before it came: counts as received (11.6.1) */
+};
+
+struct session {
+	struct list link; /* the thread's sessions */
+	struct thread *th;
+	struct conn *conn; /* NULL once the connection is gone */
+	uint64_t id; /* the main thread's name for it */
+	uint32_t nexus; /* 0: a discovery session */
+	bool discovery;
+	bool held; /* an older incarnation is still being closed */
+	bool over; /* reported to the main thread */
+	char target[ISCSI_NAME_MAX + 1];
+	struct cmdsn sn;
+	struct cmd_table cmds;
+	struct lunmap luns;
+	unsigned n_hold;
+	struct hold hold[CMDSN_WINDOW]; /* by CmdSN modulo the window */
+};
+
+/* NULL: out of memory. @first_cmdsn: the first ExpCmdSN. */
+struct session *session_new(struct thread *th, uint32_t first_cmdsn, bool discovery);
+
+/* ---- upcalls of the transport (portal/receive.c) ---- */
+
+/* conn->raw and conn->bhs hold a header, @ahs its AHS.  Sets conn->sink for
+ * the data segment.  0, or -EPROTO: the connection is ending. */
+int session_header(struct conn *c, const uint8_t *ahs, int reason);
+/* The data segment has arrived, too. */
+int session_pdu(struct conn *c);
+/* The connection is gone or must go: cancels what is outstanding. */
+void session_lost(struct session *s);
+
+/* ---- */
+
+/* Ends the session when its connection and all its commands are gone: frees it
+ * and tells the main thread (at the end of the turn). */
+void session_check_over(struct session *s);
+void session_free(struct session *s);
+
+/* A LUN with a pool of so many bytes was opened: keeps window x first burst
+ * within half of it, so that unsolicited data has a place. */
+void session_fit_window(struct session *s, uint64_t pool_size);
+
+/* What came ahead of its turn.  False: its place is taken (a duplicate). */
+bool session_hold(struct session *s, uint32_t cmdsn, struct cmd *cmd, struct held_pdu *pdu);
+bool session_is_held(const struct session *s, uint32_t cmdsn);
+/* Takes out what waits at ExpCmdSN; false: nothing. */
+bool session_next_held(struct session *s, struct hold *out);
+void session_free_held(struct session *s, struct held_pdu *h);
+
+/* @cmdsn counts as received although its command never came, or is ended;
+ * false: outside the window. */
+bool session_skip_cmdsn(struct session *s, uint32_t cmdsn);
+
+#endif

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Task management functions (RFC 7143 11.5, 11.6).  Answered only when every
+ * effect of what they end is over.
+ */
+#ifndef PORTAL_TMF_H
+#define PORTAL_TMF_H
+
+#include <stdint.h>
+
+#include "portal/pdu.h"
+
+struct cmd;
+struct conn;
+
+/* A TMF request whose turn it is.  0, or a Reject reason. */
+int tmf_run(struct conn *c, const struct bhs *b, const uint8_t *data);
+
+/* Sends the response (enum iscsi_tmf_rsp) of the function @tmf stands for and
+ * ends it. */
+void tmf_answer(struct cmd *tmf, uint8_t response);
+
+#endif
