@@ -23,6 +23,8 @@
 #include "proto/lane.h"
 #include "storaged/threads.h"
 
+#define BACKEND_INO_DEVICE UINT64_MAX
+
 /* What a backend does natively. */
 enum blk_cap {
 	BLK_CAP_FLUSH = 1 << 0, /* BLK_FLUSH makes completed writes durable */
@@ -87,7 +89,9 @@ struct backend {
 	const struct backend_type *type;
 	unsigned caps; /* enum blk_cap; set by open, a subset of the type's */
 	uint64_t size; /* bytes, whole blocks; set by open */
-	uint64_t dev, ino; /* identity of the store, 0 where it has none */
+	/* Identity of the store: st_dev and st_ino of a file; st_rdev and
+	 * BACKEND_INO_DEVICE of a block device; 0 and 0 where it has none. */
+	uint64_t dev, ino;
 };
 
 struct backend_type {

@@ -40,6 +40,7 @@ struct storaged {
 	/* From StoragedConfig. */
 	char *backend_name, *path;
 	struct backend_conf conf;
+	uint64_t expect_dev, expect_ino; /* the store's identity; 0: any */
 	struct lane_maps maps;
 	uint32_t epoch;
 	bool fresh;
@@ -177,6 +178,8 @@ on_config(struct storaged *sd, const Tgt__WorkerMsg *msg, struct chan_msg *m)
 		.fence_wait_ms = c->fence_wait_ms,
 		.io_threads = c->io_threads,
 	};
+	sd->expect_dev = c->expect_dev;
+	sd->expect_ino = c->expect_ino;
 	sd->epoch = c->epoch;
 	sd->fresh = c->fresh;
 	sd->maps.nslots = c->nslots;
@@ -285,6 +288,20 @@ storaged_message(struct daemon *d, const Tgt__WorkerMsg *msg, struct chan_msg *m
 
 /* ---- before lock-down -------------------------------------------------- */
 
+/* Slots of a dead incarnation may hold writes that are still owed: to the store
+ * that they were meant for, and no other. */
+static int
+check_identity(struct storaged *sd)
+{
+	if (!sd->expect_ino || (sd->backend->dev == sd->expect_dev
+				&& sd->backend->ino == sd->expect_ino))
+		return 0;
+	snprintf(sd->report.text, sizeof(sd->report.text),
+		 "%.300s is another file or device than the one in use so far; put that one "
+		 "back, or delete the LUN and create it anew", sd->path);
+	return -ESTALE;
+}
+
 static int
 storaged_open(struct daemon *d, Tgt__Failed *failed)
 {
@@ -300,6 +317,8 @@ storaged_open(struct daemon *d, Tgt__Failed *failed)
 	type = backend_find(sd->backend_name);
 	if (type) {
 		rc = type->open(&sd->conf, &sd->backend, &sd->report);
+		if (!rc)
+			rc = check_identity(sd);
 	} else {
 		rc = -EINVAL;
 		sd->report.permanent = true;

@@ -442,7 +442,7 @@ measure(struct rdwr *d, const struct backend_conf *conf, const struct stat *seen
 	d->memory = S_ISREG(st.st_mode) && fs.f_type == TMPFS_MAGIC;
 	/* Two device nodes of one device are one store. */
 	d->b.dev = S_ISBLK(st.st_mode) ? st.st_rdev : st.st_dev;
-	d->b.ino = S_ISBLK(st.st_mode) ? 0 : st.st_ino;
+	d->b.ino = S_ISBLK(st.st_mode) ? BACKEND_INO_DEVICE : st.st_ino;
 	return backend_fit(conf, conf->path, bytes, &d->b.size, rep);
 }
 
