@@ -74,7 +74,7 @@ void broker_lun_remove(struct broker *b, struct model_lun *l);
 /* Starts again what was stopped for good (crash loop, store replaced). */
 void broker_lun_revive(struct broker *b, struct model_lun *l);
 /* Another LUN on the same store, at least one of the two writable; or NULL.
- * (@dev, @ino) as st_dev and st_ino of the store. */
+ * (@dev, @ino) as in the message Ready. */
 const char *broker_store_user(struct broker *b, const struct model_lun *l, uint64_t dev,
 			      uint64_t ino);
 void broker_target_update(struct broker *b, struct model_target *t);

@@ -246,7 +246,7 @@ broker_store_user(struct broker *b, const struct model_lun *ml, uint64_t dev, ui
 	struct lun_rt *l;
 
 	list_for_each(l, &b->luns, link) {
-		if (!l->ml || l->ml == ml || l->dying || !l->known || !l->ino)
+		if (!l->ml || l->ml == ml || l->dying || !l->known || (!l->dev && !l->ino))
 			continue;
 		if (l->dev == dev && l->ino == ino && !(l->ml->read_only && ml->read_only))
 			return l->name;
@@ -306,7 +306,7 @@ check_store(struct broker *b, struct worker *w, const Tgt__Ready *r)
 		w->fail_err = EINVAL;
 		return -EINVAL;
 	}
-	if (r->ino && other) {
+	if ((r->dev || r->ino) && other) {
 		snprintf(w->fail, sizeof(w->fail), "%.300s is already the store of LUN %s: two LUNs "
 			 "on one store must both be read-only", l->ml->path, other);
 		return -EBUSY;

@@ -80,6 +80,7 @@ struct model_portal {
 	char state[160]; /* "listening", or why not; not stored */
 	int fd; /* the listening socket, or -1; the broker's */
 	bool opening; /* the supervisor was asked */
+	bool pending; /* being created: not stored, not shown */
 };
 
 struct model {

@@ -342,6 +342,8 @@ print_portals(struct model *m, struct json_object *array, bool *bad)
 	struct json_object *o;
 
 	list_for_each(p, &m->portals, link) {
+		if (p->pending)
+			continue;
 		if (!(o = append(array, bad)))
 			return;
 		put(o, "id", json_object_new_int64(p->id), bad);
