@@ -90,7 +90,8 @@ const struct sandbox_rule sandbox_common[] = {
 #if defined(SANITIZER_CALLS) || defined(NDEBUG_COV)
 	/* the sanitizer runtime's report, and gcov's files, at exit */
 	SANDBOX_ALLOW(open), SANDBOX_ALLOW(openat), SANDBOX_ALLOW(readlink),
-	SANDBOX_ALLOW(readlinkat), SANDBOX_ALLOW(getdents64), SANDBOX_ALLOW(lseek),
+	SANDBOX_ALLOW(readlinkat), SANDBOX_ALLOW(getdents64), SANDBOX_ALLOW(getdents),
+	SANDBOX_ALLOW(lseek),
 	SANDBOX_ALLOW(stat), SANDBOX_ALLOW(lstat), SANDBOX_ALLOW(access),
 	SANDBOX_ALLOW(mmap), SANDBOX_ALLOW(fcntl), SANDBOX_ALLOW(mkdir),
 	SANDBOX_ALLOW(clone), SANDBOX_ALLOW(wait4), SANDBOX_ALLOW(ptrace),
