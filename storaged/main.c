@@ -40,7 +40,7 @@ struct storaged {
 	/* From StoragedConfig. */
 	char *backend_name, *path;
 	struct backend_conf conf;
-	uint64_t expect_dev, expect_ino; /* the store's identity; 0: any */
+	uint64_t expect_dev, expect_ino; /* the store's identity; both 0: any */
 	struct lane_maps maps;
 	uint32_t epoch;
 	bool fresh;
@@ -293,8 +293,9 @@ storaged_message(struct daemon *d, const Tgt__WorkerMsg *msg, struct chan_msg *m
 static int
 check_identity(struct storaged *sd)
 {
-	if (!sd->expect_ino || (sd->backend->dev == sd->expect_dev
-				&& sd->backend->ino == sd->expect_ino))
+	if (!sd->expect_dev && !sd->expect_ino)
+		return 0;
+	if (sd->backend->dev == sd->expect_dev && sd->backend->ino == sd->expect_ino)
 		return 0;
 	snprintf(sd->report.text, sizeof(sd->report.text),
 		 "%.300s is another file or device than the one in use so far; put that one "
