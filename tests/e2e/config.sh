@@ -41,20 +41,20 @@ denied 'backend' lun create c --backend floppy --path "$T/a.img"
 
 PORT=$(json 'd["portals"][0]["port"]')
 URL=iscsi://127.0.0.1:$PORT/$IQN/0
-qemu-io -f raw -c "write -P 42 1M 64k" "$URL" | grep -q '^wrote 65536' || fail "write"
-qemu-io -f raw -r -c "read -P 0 0 64k" "${URL%0}1" | grep -q '^read 65536' || fail "read-only LUN"
-qemu-io -f raw -c "write -P 42 0 64k" "${URL%0}1" 2>&1 | grep -q '^wrote' && fail "wrote to a read-only LUN"
-qemu-io -f raw -r -c "read -P 0 1073741312 512" "${URL%0}16000" | grep -q '^read 512' || fail "null LUN, number 16000"
-SERIAL=$(iscsi-inq -e -c 128 "$URL" | grep -i serial); ID=$(iscsi-inq -e -c 131 "$URL")
+qemu-io -f raw -c "write -P 42 1M 64k" "$URL" | grep -q 'wrote 65536' || fail "write"
+qemu-io -f raw -r -c "read -P 0 0 64k" "${URL%0}1" | grep -q 'read 65536' || fail "read-only LUN"
+qemu-io -f raw -c "write -P 42 0 64k" "${URL%0}1" 2>&1 | grep -q 'wrote ' && fail "wrote to a read-only LUN"
+qemu-io -f raw -r -c "read -P 0 1073741312 512" "${URL%0}16000" | grep -q 'read 512' || fail "null LUN, number 16000"
+SERIAL=$(iscsi-inq -e 1 -c 128 "$URL" | grep -i serial); ID=$(iscsi-inq -e 1 -c 131 "$URL")
 BEFORE=$(json 'json.dumps([d["targets"],d["mappings"],[(l["name"],l["serial"],l["naa"]) for l in d["luns"]]],sort_keys=True)')
 stop_run
 service
 AFTER=$(json 'json.dumps([d["targets"],d["mappings"],[(l["name"],l["serial"],l["naa"]) for l in d["luns"]]],sort_keys=True)')
 [ "$BEFORE" = "$AFTER" ] || fail "restart changed the configuration: $BEFORE / $AFTER"
 wait_for 10 iscsi-inq "$URL" || fail "the portal did not come back on port $PORT"
-[ "$SERIAL" = "$(iscsi-inq -e -c 128 "$URL" | grep -i serial)" ] || fail "serial changed"
-[ "$ID" = "$(iscsi-inq -e -c 131 "$URL")" ] || fail "identity changed"
-qemu-io -f raw -c "read -P 42 1M 64k" "$URL" | grep -q '^read 65536' || fail "data after restart"
+[ "$SERIAL" = "$(iscsi-inq -e 1 -c 128 "$URL" | grep -i serial)" ] || fail "serial changed"
+[ "$ID" = "$(iscsi-inq -e 1 -c 131 "$URL")" ] || fail "identity changed"
+qemu-io -f raw -c "read -P 42 1M 64k" "$URL" | grep -q 'read 65536' || fail "data after restart"
 
 ctl mapping delete $IQN 16000 && ctl lun delete n || fail "delete"
 ctl mapping delete $IQN 16000 && ctl lun delete n || fail "delete is not idempotent"

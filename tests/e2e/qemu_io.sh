@@ -23,10 +23,12 @@ start_lun "$T/disk.img"
 } > "$T/script"
 qemu-io -f raw "$URL" < "$T/script" > "$T/out" 2>&1 || fail "qemu-io: $(tail -3 "$T/out")"
 if grep -iE 'failed|error' "$T/out" > "$T/bad"; then fail "qemu-io: $(head -3 "$T/bad")"; fi
-[ "$(grep -c '^read ' "$T/out")" = "$(grep -c '^read' "$T/script")" ] || fail "some reads did not happen"
-qemu-io -f raw -c "read -P 99 67108352 512" "$T/disk.img" | grep -q '^read 512' || fail "not in the file"
+[ "$(grep -cE '(^|qemu-io> )read [0-9]+/[0-9]+ bytes' "$T/out")" = "$(grep -c '^read' "$T/script")" ] || fail "some reads did not happen"
+# storaged's lock keeps QEMU away from the file meanwhile.
+qemu-io -f raw -c "read 0 512" "$T/disk.img" 2>&1 | grep -qi 'lock' || fail "the file is not locked"
 # Beyond the end: an error at the initiator, the target lives.
-qemu-io -f raw -c "read 67108864 512" "$URL" 2>&1 | grep -q '^read 512/512' && fail "read beyond the end"
-qemu-io -f raw -c "read -P 99 67108352 512" "$URL" | grep -q '^read 512/512' || fail "target gone"
+qemu-io -f raw -c "read 67108864 512" "$URL" 2>&1 | grep -q 'read 512/512' && fail "read beyond the end"
+qemu-io -f raw -c "read -P 99 67108352 512" "$URL" | grep -q 'read 512/512' || fail "target gone"
 stop_run
+qemu-io -f raw -c "read -P 99 67108352 512" "$T/disk.img" | grep -qE 'read 512/512' || fail "not in the file"
 echo "PASS: $(grep -c '^read' "$T/script") patterns"
