@@ -378,12 +378,13 @@ serve(struct daemon *d, int sock)
 int
 daemon_main(const struct daemon_steps *steps, void *ctx, int argc, char **argv)
 {
-	struct daemon d = { .steps = steps, .ctx = ctx };
-	struct watchers watchers;
+	static struct daemon d; /* outlives us: see daemon.h */
+	static struct watchers watchers;
 	Tgt__Failed failed = TGT__FAILED__INIT;
 	uint32_t uid = 0, gid = 0;
 	int level = LOG_LEVEL_INFO, sock, rc;
 
+	d = (struct daemon){ .steps = steps, .ctx = ctx };
 	rc = parse_options(&d, argc, argv, &level);
 	if (rc >= 0)
 		return rc;
@@ -431,7 +432,5 @@ daemon_main(const struct daemon_steps *steps, void *ctx, int argc, char **argv)
 out:
 	if (sock >= 0)
 		close(sock);
-	if (d.loop)
-		ev_loop_destroy(d.loop);
 	return rc;
 }

@@ -61,7 +61,9 @@ struct daemon_steps {
  * Runs the steps.  Options: --instance NAME --socket PATH
  * --sandbox=enforce|log --verbose --help --version.  SIGTERM and SIGINT kill
  * as usual until the loop is entered, then run the stop step.
- * Returns the exit status of the process: 0, 1 failure, 2 usage.
+ * Returns the exit status of the process: 0, 1 failure, 2 usage.  The struct
+ * daemon and its loop stay valid afterwards, so that main can stop watchers and
+ * free; the channel is closed.
  */
 int daemon_main(const struct daemon_steps *steps, void *ctx, int argc, char **argv);
 
