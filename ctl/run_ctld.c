@@ -29,7 +29,7 @@ tell(struct run *r, const Tgt__WorkerMsg *msg, const int *fds, int n)
 	if (r->sup.fd < 0)
 		return; /* the next one hears what still holds then */
 	err = chan_send(&r->sup, &msg->base, fds, n);
-	if (err)
+	if (err && err != -EPIPE) /* that it is gone is told elsewhere */
 		log_err("a message to tgt-ctld is lost: %s", strerror(-err));
 }
 
@@ -221,6 +221,8 @@ on_unit_start(struct run *r, const Tgt__WorkerMsg *msg)
 	struct run_unit_name id;
 	int err = run_parse_unit(unit, &id);
 
+	if (r->stopping) /* it has been told, with Terminate */
+		return;
 	if (!err)
 		err = run_unit_start(r, &id);
 	if (!err)
