@@ -14,6 +14,7 @@
 #include "portal/lunmap.h"
 #include "portal/plane.h"
 #include "portal/session.h"
+#include "portal/thread.h"
 #include "portal/tmf.h"
 #include "proto/scsi.h"
 
@@ -80,6 +81,7 @@ cmd_new(struct session *s, uint32_t itt, bool immediate)
 		t->immediate++;
 	else
 		s->sn.in_use++;
+	c->counted = !immediate;
 	return c;
 }
 
@@ -104,6 +106,14 @@ stage_free(struct cmd *c)
 }
 
 void
+cmd_uncount(struct cmd *c)
+{
+	if (c->counted)
+		c->sess->sn.in_use--;
+	c->counted = false;
+}
+
+void
 cmd_end(struct cmd *c)
 {
 	struct session *s = c->sess;
@@ -119,13 +129,14 @@ cmd_end(struct cmd *c)
 	list_del(&c->r2t_link);
 	if (c->granted)
 		plane_release(c->plane, c);
+	if (c->plane && !c->plane->refs) /* it may have been the last one there */
+		s->th->reap = s->th->again = true;
 	if (c->stage)
 		stage_free(c);
 	s->cmds.live--;
 	if (c->immediate)
 		s->cmds.immediate--;
-	else
-		s->sn.in_use--;
+	cmd_uncount(c);
 	c->state = CMD_FREE;
 	list_add(&s->cmds.free, &c->link);
 	if (waiter)

@@ -18,7 +18,9 @@
 
 enum {
 	CMD_IMMEDIATE_MAX = 16, /* immediate commands at a time, beyond the window */
-	CMD_TABLE = CMDSN_WINDOW + CMD_IMMEDIATE_MAX,
+	/* Two more: a place of the window is free when its response is made, the
+	 * entry when the last byte of the response is gone. */
+	CMD_TABLE = CMDSN_WINDOW + CMD_IMMEDIATE_MAX + 2,
 	CMD_HASH = 256,
 	CMD_R2T_MAX = 8, /* R2Ts outstanding for one command */
 	CMD_STAGE_MAX = 8 << 20, /* bytes a session may keep outside pools */
@@ -61,6 +63,7 @@ struct cmd {
 	uint8_t attr;
 	uint8_t tmf; /* a task management function, RFC 7143 11.5.1; 0: a command */
 	bool immediate;
+	bool counted; /* holds a place of the CmdSN window */
 	bool granted; /* has a slot and extents */
 	bool submitted; /* the slot carries it */
 	bool arriving; /* its immediate data is just being received */
@@ -124,6 +127,10 @@ void cmd_table_done(struct cmd_table *t);
  * @immediate: its share is used up). */
 struct cmd *cmd_new(struct session *s, uint32_t itt, bool immediate);
 struct cmd *cmd_find(struct cmd_table *t, uint32_t itt);
+
+/* Its last response is being made: its place of the window is free, so that this
+ * very response says so (a window of one would stay closed otherwise). */
+void cmd_uncount(struct cmd *c);
 
 /* Gives back everything the command has: slot, extents, stage, its place in the
  * window.  Only without a slot, or after the slot's DONE or CANCELLED. */

@@ -118,6 +118,13 @@ plane_max_transfer(const struct plane *p)
 	return (uint32_t)MIN(p->pool_size / 4, (uint64_t)POOL_ALLOC_MAX);
 }
 
+static void
+make_busy(struct plane *p)
+{
+	if (list_empty(&p->busy))
+		list_add_tail(&p->th->busy, &p->busy);
+}
+
 /* All or nothing: slot, data-out extents, data-in extents. */
 static bool
 grant(struct plane *p, struct cmd *c)
@@ -141,8 +148,7 @@ grant(struct plane *p, struct cmd *c)
 	c->n_in = (uint8_t)n_in;
 	p->owner[slot] = c;
 	p->in_use++;
-	if (list_empty(&p->busy))
-		list_add_tail(&p->th->busy, &p->busy);
+	make_busy(p);
 	return true;
 }
 
@@ -171,6 +177,7 @@ plane_request(struct plane *p, struct cmd *c)
 	}
 	c->state = CMD_PARKED;
 	list_add_tail(&p->waiting, &c->link);
+	make_busy(p);
 }
 
 void
@@ -256,7 +263,7 @@ plane_poll(struct plane *p)
 	int n, i;
 
 	serve_waiting(p);
-	if (!p->in_use)
+	if (!p->in_use && list_empty(&p->waiting))
 		list_del(&p->busy);
 	if (p->frozen || !p->in_use)
 		return 0;

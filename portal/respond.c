@@ -46,7 +46,6 @@ scsi_response(struct conn *c, struct cmd *cmd, uint8_t *hdr, struct respond_pdu 
 	struct residual r =
 		residual_of(cmd->edtl_in, cmd->edtl_out, cmd->in_total, cmd->out_len);
 	struct pdu_scsi_rsp p = {
-		.sn = conn_sn(c, true),
 		.itt = cmd->itt,
 		.exp_data_sn = cmd->tx_datasn + cmd->r2tsn,
 		.residual = r.count,
@@ -57,6 +56,8 @@ scsi_response(struct conn *c, struct cmd *cmd, uint8_t *hdr, struct respond_pdu 
 		.flags = r.flags,
 	};
 
+	cmd_uncount(cmd);
+	p.sn = conn_sn(c, true);
 	pdu_build_scsi_rsp(hdr, &p);
 	*out = (struct respond_pdu){ .len = cmd->sense_len, .sense = true, .last = true };
 }
@@ -87,6 +88,7 @@ data_in(struct conn *c, struct cmd *cmd, uint8_t *hdr, struct respond_pdu *out)
 		p.flags |= ISCSI_DATA_IN_STATUS | r.flags;
 		p.residual = r.count;
 		p.status = cmd->status;
+		cmd_uncount(cmd);
 	}
 	p.sn = conn_sn(c, out->last);
 	pdu_build_data_in(hdr, &p);
