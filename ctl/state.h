@@ -36,7 +36,7 @@ int state_open(struct state *s, const char *dir, char *why);
 int state_load(struct state *s, struct model *m, char *why);
 /* Temporary, fsync, rename, fsync of the directory.  0 or -errno and @why;
  * after an error the old or the new file is there, never a part of one. */
-_Static_assert(STATE_WHY >= MODEL_WHY, "a reason of the model fits");
+_Static_assert((int)STATE_WHY >= (int)MODEL_WHY, "a reason of the model fits");
 int state_save(struct state *s, struct model *m, char *why);
 void state_close(struct state *s);
 
