@@ -200,6 +200,8 @@ void run_print_export(const struct run *r, const char *addr, uint32_t port);
 int run_log_start(struct run *r);
 /* Ends holding back: what was held is printed, or forgotten. */
 void run_log_release(struct run *r, bool print);
+/* Lines with this text in them need not be printed. */
+void run_log_said(struct run *r, const char *text);
 void run_log_free(struct run *r);
 
 #endif

@@ -43,8 +43,8 @@ fail(struct run_setup *s, const char *what, const char *why)
 {
 	struct run *r = s->run;
 
+	/* The log stays held back: this one line is what the user needs. */
 	finish(s);
-	run_log_release(r, false);
 	if (what)
 		run_say("%s: %s", what, why);
 	else
@@ -193,8 +193,10 @@ on_reply(struct chan *c, struct chan_msg *m, int err)
 	learn(s, reply);
 	if (reply->more)
 		return;
-	if (*reply->text)
-		run_say("%s", reply->text); /* a warning, such as a rounded size */
+	if (*reply->text) { /* a warning, such as a rounded size */
+		run_say("%s", reply->text);
+		run_log_said(s->run, reply->text);
+	}
 	s->step++;
 	ask(s);
 }

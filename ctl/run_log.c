@@ -27,6 +27,8 @@ struct run_log {
 	bool strip; /* "<N>" is for a journal, not for a terminal */
 	size_t n_held;
 	char held[HELD_MAX];
+	char *said[RUN_EXPORTS_MAX]; /* what the user has read already */
+	unsigned n_said;
 };
 
 static void
@@ -44,6 +46,26 @@ put(const char *data, size_t len)
 	}
 }
 
+static bool
+was_said(const struct run_log *l, const char *line, size_t len)
+{
+	for (unsigned i = 0; i < l->n_said; i++) {
+		if (memmem(line, len, l->said[i], strlen(l->said[i])))
+			return true;
+	}
+	return false;
+}
+
+void
+run_log_said(struct run *r, const char *text)
+{
+	struct run_log *l = r->log;
+	char *copy = l && l->n_said < ARRAY_SIZE(l->said) ? strdup(text) : NULL;
+
+	if (copy)
+		l->said[l->n_said++] = copy;
+}
+
 /* Lines without their "<N>", which log_line writes at the start of a line. */
 static void
 print(struct run_log *l, const char *data, size_t len)
@@ -54,34 +76,39 @@ print(struct run_log *l, const char *data, size_t len)
 		size_t skip = l->strip && l->line_start && n > 3 && data[0] == '<' &&
 			      data[2] == '>' ? 3 : 0;
 
-		put(data + skip, n - skip);
+		if (!was_said(l, data, n))
+			put(data + skip, n - skip);
 		l->line_start = nl != NULL;
 		data += n;
 		len -= n;
 	}
 }
 
-static void
-on_log(struct ev_loop *loop, ev_io *w, int revents)
+/* Reads what is there; false when there is nothing more. */
+static bool
+take(struct run_log *l)
 {
-	struct run_log *l = w->data;
 	char buf[8192];
 	ssize_t n = read(l->fd, buf, sizeof(buf));
 	size_t len;
 
-	if (n <= 0) {
-		if (n == 0 || errno != EAGAIN)
-			ev_io_stop(loop, w);
-		return;
-	}
+	if (n <= 0)
+		return false;
 	len = (size_t)n;
 	if (!l->holding) {
 		print(l, buf, len);
-		return;
+		return true;
 	}
 	len = MIN(len, sizeof(l->held) - l->n_held);
 	memcpy(l->held + l->n_held, buf, len);
 	l->n_held += len;
+	return true;
+}
+
+static void
+on_log(struct ev_loop *loop, ev_io *w, int revents)
+{
+	take(w->data);
 }
 
 int
@@ -120,7 +147,8 @@ run_log_release(struct run *r, bool print_held)
 
 	if (!l || !l->holding)
 		return;
-	on_log(r->loop, &l->io, EV_READ);
+	while (take(l))
+		;
 	l->holding = false;
 	log_open("tgt-run", NULL, LOG_LEVEL_WARN);
 	if (print_held)
@@ -132,13 +160,13 @@ void
 run_log_free(struct run *r)
 {
 	struct run_log *l = r->log;
-	char buf[8192];
-	ssize_t n;
 
 	if (!l)
 		return;
-	while (!l->holding && (n = read(l->fd, buf, sizeof(buf))) > 0)
-		print(l, buf, (size_t)n);
+	while (take(l))
+		;
+	while (l->n_said)
+		free(l->said[--l->n_said]);
 	ev_io_stop(r->loop, &l->io);
 	close(l->fd);
 	close(r->log_fd);
