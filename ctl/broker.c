@@ -223,7 +223,7 @@ on_failed(struct broker *b, struct worker *w, const Tgt__WorkerMsg *m)
 {
 	snprintf(w->fail, sizeof(w->fail), "%s", *m->failed->text ? m->failed->text :
 		 "failed without a reason");
-	log_warn("unit=%s: %s", w->unit.name, w->fail);
+	log_debug("unit=%s failed: %s", w->unit.name, w->fail); /* it has said so itself */
 	w->fail_err = m->failed->err > 0 ? m->failed->err : EIO;
 	if (w->lun)
 		lun_dirty(w->lun);
@@ -313,7 +313,7 @@ on_unit_exited(void *ctx, struct unit *u, const Tgt__UnitExited *e)
 	struct worker *w = u->owner;
 
 	w->lost = false;
-	log_info("unit=%s pid=%d died: cause=%d code=%d", u->name, e->pid, (int)e->cause, e->code);
+	log_debug("unit=%s pid=%d died: cause=%d code=%d", u->name, e->pid, (int)e->cause, e->code);
 	if (w->lun)
 		lun_unit_exited(b, w, e);
 }
