@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,7 +36,6 @@ const struct sandbox_rule sandbox_common[] = {
 	SANDBOX_ALLOW_IF(fcntl, 1, ~0u, F_GETFD),
 	SANDBOX_ALLOW_IF(fcntl, 1, ~0u, F_SETFD),
 	SANDBOX_ALLOW_IF(fcntl, 1, ~0u, F_GETFL),
-	SANDBOX_ALLOW_IF(fcntl, 1, ~0u, F_SETFL),
 	SANDBOX_ALLOW_IF(fcntl, 1, ~0u, F_GET_SEALS), /* of memory received */
 	SANDBOX_ALLOW_IF(fcntl, 1, ~0u, F_DUPFD_CLOEXEC), /* channel queue */
 
@@ -384,6 +384,9 @@ daemon_main(const struct daemon_steps *steps, void *ctx, int argc, char **argv)
 	uint32_t uid = 0, gid = 0;
 	int level = LOG_LEVEL_INFO, sock, rc;
 
+	/* One arena for all threads: the hot path does not allocate, and a
+	 * second one would open a file below /proc when it shrinks. */
+	mallopt(M_ARENA_MAX, 1);
 	d = (struct daemon){ .steps = steps, .ctx = ctx };
 	rc = parse_options(&d, argc, argv, &level);
 	if (rc >= 0)

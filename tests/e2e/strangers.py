@@ -101,7 +101,7 @@ expect_login_status([KEYS[0], "SessionType=Normal"], 0x0207)
 expect_login_status([KEYS[0], "TargetName=iqn.2026-11.test:nobody"], 0x0203)
 expect_login_status(KEYS, 0x0205, vmin=1, vmax=1)
 expect_login_status(KEYS, 0x020a, tsih=0x7777)
-expect_login_status(KEYS + ["AuthMethod=CHAP"], 0x0201, flags=0x81)
+expect_login_status(KEYS[:3] + ["AuthMethod=CHAP"], 0x0201, flags=0x81)
 expect_login_status(KEYS + ["HeaderDigest=None"], 0x0200)
 expect_login_status(KEYS + ["MaxConnections=0"], 0x0200)
 
