@@ -132,16 +132,20 @@ model_lun_encode(uint32_t number)
 	return (uint64_t)(number < 256 ? number : 0x4000 | number) << 48;
 }
 
+/*
+ * Flat space addressing, and peripheral device addressing.  The latter has 8
+ * bits of number behind 6 bits of bus, and we have bus 0 only; but Linux and
+ * libiscsi put a number of up to 14 bits that a user typed into these 14 bits
+ * as it is, so that is how it is read.
+ */
 int
 model_lun_decode(uint64_t lun)
 {
 	unsigned first = (unsigned)(lun >> 48);
 
-	if (lun << 16) /* more than one level */
+	if (lun << 16 || first & 0x8000) /* more than one level; other methods */
 		return -1;
-	if ((first & 0xc000) == 0x4000)
-		return (int)(first & 0x3fff);
-	return first < 256 ? (int)first : -1; /* bus 0 only */
+	return (int)(first & 0x3fff);
 }
 
 static bool
