@@ -16,6 +16,20 @@ catalog_init(struct catalog *c)
 	pthread_mutex_init(&c->lock, NULL);
 }
 
+void
+catalog_done(struct catalog *c)
+{
+	while (c->n_targets)
+		catalog_target_remove(c, c->targets[0].name);
+	while (c->n_portals)
+		catalog_portal_remove(c, c->portals[0].id);
+	free(c->targets);
+	free(c->names);
+	free(c->portals);
+	free(c->addrs);
+	pthread_mutex_destroy(&c->lock);
+}
+
 static struct catalog_target *
 find(const struct catalog *c, const char *name)
 {

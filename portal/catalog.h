@@ -34,6 +34,7 @@ struct catalog {
 };
 
 void catalog_init(struct catalog *c);
+void catalog_done(struct catalog *c);
 
 /* Adds or updates.  0 or -ENOMEM. */
 int catalog_target(struct catalog *c, const char *name, const char *alias, uint16_t tpgt);

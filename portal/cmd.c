@@ -452,7 +452,7 @@ cmd_cancel(struct cmd *c)
 void
 cmd_cancel_sense(struct cmd *c, uint8_t key, uint16_t asc_ascq)
 {
-	if (c->done || c->state == CMD_HELD)
+	if (c->done)
 		return;
 	if (c->state == CMD_LANE) {
 		c->cancel_key = key;
@@ -462,4 +462,16 @@ cmd_cancel_sense(struct cmd *c, uint8_t key, uint16_t asc_ascq)
 	}
 	list_del(&c->link); /* leaves the queue it waits in */
 	cmd_fail(c, STATUS_CHECK_CONDITION, key, asc_ascq);
+}
+
+void
+cmd_data_error(struct cmd *c, uint16_t asc_ascq)
+{
+	c->data_error = true;
+	c->unsol = c->arriving = false;
+	c->n_r2t = 0;
+	if (c->done)
+		cmd_advance(c); /* its outcome waited for this data */
+	else
+		cmd_cancel_sense(c, ABORTED_COMMAND, asc_ascq);
 }

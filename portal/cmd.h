@@ -68,6 +68,7 @@ struct cmd {
 	bool submitted; /* the slot carries it */
 	bool arriving; /* its immediate data is just being received */
 	bool unsol; /* unsolicited Data-Out is still to come */
+	bool data_error; /* its data broke the rules: what still comes is dropped */
 	bool overflow; /* its data found no place: TASK SET FULL */
 	bool done; /* the outcome is known; may wait for data still on its way */
 	bool cancelling;
@@ -156,6 +157,10 @@ void cmd_advance(struct cmd *c);
 
 /* Ends it with a status of the portal's own. @asc_ascq 0: no sense data. */
 void cmd_fail(struct cmd *c, uint8_t status, uint8_t key, uint16_t asc_ascq);
+
+/* Its data-out broke the rules: ends it with ABORTED COMMAND and @asc_ascq
+ * (RFC 7143 7.9, 11.4.7.2).  Not in CMD_HELD. */
+void cmd_data_error(struct cmd *c, uint16_t asc_ascq);
 
 /* Events of its slot. */
 void cmd_on_want(struct cmd *c, uint32_t want);

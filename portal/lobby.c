@@ -406,6 +406,31 @@ turn_away(struct portal *p, int listen_fd)
 	p->reserve = dup(STDERR_FILENO);
 }
 
+/* The guest that has kept us waiting longest; NULL: all are waiting for us. */
+static struct guest *
+slowest(struct portal *p)
+{
+	struct guest *g;
+
+	list_for_each(g, &p->guests, link)
+		if (g->state == GUEST_READ || g->state == GUEST_BYE)
+			return g;
+	return NULL;
+}
+
+/* Silent connections cannot keep an honest login out of a full lobby. */
+static void
+make_room(struct portal *p)
+{
+	struct guest *g = p->n_guests < GUESTS_MAX ? NULL : slowest(p);
+
+	if (!g)
+		return;
+	log_limited(LOG_LEVEL_WARN, "lobby full (%u), unfinished login dropped: peer=%s",
+		    GUESTS_MAX, g->address);
+	guest_leave(g, false);
+}
+
 static void
 on_accept(struct ev_loop *loop, ev_io *w, int revents)
 {
@@ -414,7 +439,7 @@ on_accept(struct ev_loop *loop, ev_io *w, int revents)
 	int i, fd;
 
 	for (i = 0; i < ACCEPT_BATCH; i++) {
-		if (p->n_guests >= GUESTS_MAX) {
+		if (p->n_guests >= GUESTS_MAX && !slowest(p)) {
 			set_accepting(p, false);
 			return;
 		}
@@ -425,6 +450,7 @@ on_accept(struct ev_loop *loop, ev_io *w, int revents)
 		}
 		if (fd < 0)
 			return; /* EAGAIN, or what befell that one connection */
+		make_room(p);
 		if (p->n_guests + p->registry.n >= p->max_connections) {
 			log_limited(LOG_LEVEL_WARN, "too many connections (%u), one turned away",
 				    p->max_connections);

@@ -16,6 +16,8 @@
 #include "portal/session.h"
 #include "portal/thread.h"
 #include "portal/tmf.h"
+#include "proto/log.h"
+#include "proto/scsi.h"
 
 struct rx_op {
 	int (*header)(struct conn *c, const uint8_t *ahs); /* optional */
@@ -44,19 +46,18 @@ fill_cmd(struct cmd *cmd, const struct conn *c, const struct pdu_scsi_cmd *p)
 	return 0;
 }
 
-/* RFC 7143 11.3.4, 13.10, 13.11, 13.14: what was not negotiated. */
-static const char *
+/* What was not negotiated (RFC 7143 13.10, 13.11, 13.14) fails the command with
+ * the sense of 11.4.7.2.  0: nothing. */
+static uint16_t
 cmd_violation(const struct conn *c, const struct pdu_scsi_cmd *p)
 {
 	const struct iscsi_params *par = conn_params(c);
 
 	if (c->bhs.data_len && !par->immediate_data)
-		return "immediate data, although ImmediateData=No";
-	if (c->bhs.data_len > par->first_burst)
-		return "immediate data beyond FirstBurstLength";
-	if (!p->final && par->initial_r2t)
-		return "unsolicited data announced, although InitialR2T=Yes";
-	return NULL;
+		return ASC_UNEXPECTED_UNSOLICITED_DATA;
+	if (!p->final && p->edtl && par->initial_r2t)
+		return ASC_UNEXPECTED_UNSOLICITED_DATA;
+	return c->bhs.data_len > par->first_burst ? ASC_NOT_ENOUGH_UNSOLICITED_DATA : 0;
 }
 
 static int
@@ -65,7 +66,7 @@ scsi_header(struct conn *c, const uint8_t *ahs)
 	struct session *s = c->sess;
 	struct pdu_scsi_cmd p;
 	enum cmdsn_verdict v = CMDSN_NEXT;
-	const char *why;
+	uint16_t asc;
 	struct cmd *cmd;
 	int reason = pdu_scsi_cmd(&c->bhs, ahs, &p);
 
@@ -77,9 +78,6 @@ scsi_header(struct conn *c, const uint8_t *ahs)
 		return 0; /* dropped without a word: RFC 7143 4.2.2.1 */
 	if (cmd_find(&s->cmds, p.itt))
 		return ISCSI_REJECT_TASK_IN_PROGRESS;
-	why = cmd_violation(c, &p);
-	if (why)
-		return conn_fail(c, ISCSI_REJECT_PROTOCOL_ERROR, why);
 	cmd = cmd_new(s, p.itt, c->bhs.immediate);
 	if (!cmd)
 		return ISCSI_REJECT_IMMEDIATE;
@@ -88,9 +86,17 @@ scsi_header(struct conn *c, const uint8_t *ahs)
 		cmd_end(cmd);
 		return reason;
 	}
+	asc = cmd_violation(c, &p);
+	if (asc && v == CMDSN_NEXT) {
+		s->sn.exp += !c->bhs.immediate;
+		cmd_data_error(cmd, asc);
+		return 0;
+	}
 	c->sink = SINK_CMD;
 	c->sink_cmd = cmd;
 	c->sink_off = 0;
+	if (v == CMDSN_AHEAD && asc)
+		return conn_fail(c, ISCSI_REJECT_PROTOCOL_ERROR, "data not negotiated");
 	if (v == CMDSN_AHEAD) {
 		session_hold(s, p.cmd_sn, cmd, NULL);
 		return 0;
@@ -121,55 +127,50 @@ scsi_run(struct conn *c, const struct bhs *b, const uint8_t *data)
 
 /* ---- Data-Out ---------------------------------------------------------- */
 
-/* RFC 7143 11.7.1..11.7.5 with DataPDUInOrder and DataSequenceInOrder=Yes. */
-static const char *
+/* RFC 7143 11.7 with DataPDUInOrder and DataSequenceInOrder=Yes.  0, or the
+ * sense of 7.9 and 11.4.7.2 that the command ends with. */
+static uint16_t
 data_violation(const struct conn *c, const struct cmd *cmd, const struct pdu_data_out *p)
 {
 	const struct cmd_r2t *r = &cmd->r2t[cmd->r2t_head];
-	const struct iscsi_params *par = conn_params(c);
+	bool solicited = p->ttt != ISCSI_TAG_NONE;
 	uint32_t end, limit;
 
-	if (p->offset != cmd->out_have)
-		return "Buffer Offset out of sequence";
-	if (__builtin_add_overflow(p->offset, c->bhs.data_len, &end))
-		return "Buffer Offset beyond 2^32";
-	if (p->ttt == ISCSI_TAG_NONE) {
-		if (!cmd->unsol)
-			return "unsolicited data that was not announced";
-		limit = MIN(cmd->edtl_out, par->first_burst);
-		if (p->data_sn != cmd->out_datasn)
-			return "DataSN out of sequence";
-		return end > limit ? "unsolicited data beyond FirstBurstLength" : NULL;
-	}
-	if (!cmd->n_r2t || r->ttt != p->ttt)
-		return "Target Transfer Tag of no R2T, or of a later one";
-	if (p->data_sn != r->datasn)
-		return "DataSN out of sequence";
-	if (end > r->end)
-		return "data beyond the R2T";
-	if (p->final != (end == r->end))
-		return "F bit not at the end of what the R2T asked for";
-	return NULL;
+	if (solicited ? !cmd->n_r2t : !cmd->unsol)
+		return ASC_UNEXPECTED_UNSOLICITED_DATA;
+	/* Of a later R2T, or a PDU is missing: data is lost. */
+	if ((solicited && p->ttt != r->ttt) || p->offset != cmd->out_have ||
+	    p->data_sn != (solicited ? r->datasn : cmd->out_datasn))
+		return ASC_DATA_PHASE_CRC;
+	limit = solicited ? r->end : MIN(cmd->edtl_out, conn_params(c)->first_burst);
+	if (__builtin_add_overflow(p->offset, c->bhs.data_len, &end) || end > limit ||
+	    (solicited && p->final != (end == limit)))
+		return ASC_NOT_ENOUGH_UNSOLICITED_DATA;
+	return 0;
 }
 
 static int
 data_header(struct conn *c, const uint8_t *ahs)
 {
 	struct pdu_data_out p;
-	const char *why;
 	struct cmd *cmd;
+	uint16_t asc;
 	int reason = pdu_data_out(&c->bhs, &p);
 
 	if (reason)
 		return reason;
 	cmd = cmd_find(&c->sess->cmds, p.itt);
-	if (!cmd || cmd->tmf)
-		return 0; /* of a command that was aborted, rejected or ignored */
-	if (p.ttt != ISCSI_TAG_NONE && cmd->cancelling && !cmd->n_r2t)
+	if (!cmd || cmd->tmf || cmd->data_error)
+		return 0; /* of a command that was aborted, failed, rejected or ignored */
+	asc = data_violation(c, cmd, &p);
+	if (asc && cmd->state == CMD_HELD)
+		return conn_fail(c, ISCSI_REJECT_PROTOCOL_ERROR, "data out of sequence");
+	if (asc) {
+		log_limited(LOG_LEVEL_INFO, "data out of sequence: nexus=%u itt=0x%x asc=0x%04x",
+			    c->sess->nexus, p.itt, asc);
+		cmd_data_error(cmd, asc);
 		return 0;
-	why = data_violation(c, cmd, &p);
-	if (why)
-		return conn_fail(c, ISCSI_REJECT_PROTOCOL_ERROR, why);
+	}
 	c->sink = SINK_CMD;
 	c->sink_cmd = cmd;
 	c->sink_off = p.offset;

@@ -536,6 +536,7 @@ rig_end(struct rig *r, int sessions)
 	for (i = 0; i < r->n_lanes; i++)
 		rig_drop_lane(&r->lanes[i], r->pool_size);
 	ev_loop_destroy(r->loop);
+	catalog_done(&r->catalog);
 	free(r);
 }
 

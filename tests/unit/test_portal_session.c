@@ -427,25 +427,29 @@ test_violation(void)
 	rig_end(r, 1);
 }
 
-/* Each ends the connection after a Reject; RFC 7143 11.7, 11.17. */
+/* Each ends its command with ABORTED COMMAND, no other (RFC 7143 7.9, 11.4.7.2). */
 static void
-test_protocol_errors(void)
+test_data_errors(void)
 {
 	static const struct {
 		const char *what;
 		uint32_t datasn, off, len;
 		bool solicited, final;
+		uint16_t asc;
 	} rows[] = {
-		{ "DataSN out of sequence (11.7.5)", 1, 0, 4096, true, false },
-		{ "Buffer Offset out of sequence (13.18)", 0, 512, 4096, true, false },
-		{ "beyond the R2T (11.8.4)", 0, 0, 65540, true, true },
-		{ "F before the end (11.8)", 0, 0, 4096, true, true },
-		{ "not announced (13.14)", 0, 0, 4096, false, true },
+		{ "DataSN (11.7.5)", 1, 0, 4096, true, false, ASC_DATA_PHASE_CRC },
+		{ "Buffer Offset (13.18)", 0, 512, 4096, true, false, ASC_DATA_PHASE_CRC },
+		{ "beyond the R2T (11.8.4)", 0, 0, 65540, true, true,
+		  ASC_NOT_ENOUGH_UNSOLICITED_DATA },
+		{ "F before the end (11.8)", 0, 0, 4096, true, true,
+		  ASC_NOT_ENOUGH_UNSOLICITED_DATA },
+		{ "not announced (13.14)", 0, 0, 4096, false, true,
+		  ASC_UNEXPECTED_UNSOLICITED_DATA },
 	};
+	struct rig *r = rig_session();
 	size_t i;
 
 	for (i = 0; i < ARRAY_SIZE(rows); i++) {
-		struct rig *r = rig_session();
 		uint32_t itt = rig_cmd(r, RIG_F | RIG_W, 0, 512, NULL, 0), ttt;
 
 		CHECK(rig_recv(r, &pdu) && pdu.op == ISCSI_OP_R2T);
@@ -453,12 +457,34 @@ test_protocol_errors(void)
 		CHECK(rig_recv(r, &pdu) && pdu.op == ISCSI_OP_R2T);
 		rig_data_out(r, itt, rows[i].solicited ? ttt : ISCSI_TAG_NONE, rows[i].datasn,
 			     rows[i].off, pattern, rows[i].len, rows[i].final);
-		CHECK_MSG(rig_recv(r, &pdu) && pdu.op == ISCSI_OP_REJECT, "%s", rows[i].what);
-		CHECK_EQ(pdu.raw[2], ISCSI_REJECT_PROTOCOL_ERROR);
-		CHECK_EQ(pdu.len, ISCSI_BHS_LEN);
-		CHECK(!rig_recv(r, &pdu) && r->closed);
-		rig_end(r, 1);
+		rig_data_out(r, itt, ttt, 5, 40960, pattern, 512, true); /* dropped */
+		expect_status(r, itt, STATUS_CHECK_CONDITION);
+		CHECK_MSG(pdu.data[2 + 2] == ABORTED_COMMAND &&
+				  get_be16(pdu.data + 2 + 12) == rows[i].asc, "%s", rows[i].what);
 	}
+	expect_status(r, rig_cmd(r, RIG_F, 0, 0, NULL, 0), STATUS_GOOD);
+	rig_end(r, 1);
+}
+
+/* Data that was not negotiated: 13.10, 13.11. */
+static void
+test_not_negotiated(void)
+{
+	struct rig *r = rig_new();
+	uint32_t itt;
+
+	r->params.immediate_data = false;
+	r->params.initial_r2t = true;
+	rig_connect(r);
+	itt = rig_cmd(r, RIG_F | RIG_W, 0, 8, pattern, 4096);
+	expect_status(r, itt, STATUS_CHECK_CONDITION);
+	CHECK_EQ(get_be16(pdu.data + 2 + 12), ASC_UNEXPECTED_UNSOLICITED_DATA);
+	itt = rig_cmd(r, RIG_W, 0, 8, NULL, 0);
+	rig_data_out(r, itt, ISCSI_TAG_NONE, 0, 0, pattern, 4096, true);
+	expect_status(r, itt, STATUS_CHECK_CONDITION);
+	CHECK_EQ(get_be16(pdu.data + 2 + 12), ASC_UNEXPECTED_UNSOLICITED_DATA);
+	expect_status(r, rig_cmd(r, RIG_F, 0, 0, NULL, 0), STATUS_GOOD);
+	rig_end(r, 1);
 }
 
 /* A Reject, and life goes on. */
@@ -582,7 +608,8 @@ main(void)
 	TEST(test_no_memory);
 	TEST(test_task_set_full);
 	TEST(test_violation);
-	TEST(test_protocol_errors);
+	TEST(test_data_errors);
+	TEST(test_not_negotiated);
 	TEST(test_rejects);
 	TEST(test_discovery);
 	TEST(test_held_session);
