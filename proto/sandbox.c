@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/capability.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -71,6 +72,40 @@ sandbox_parse_mode(const char *s, enum sandbox_mode *mode)
 	else
 		return -EINVAL;
 	return 0;
+}
+
+/* Whether a line of uid_map or gid_map, "inside outside count", covers the ids. */
+static bool
+ids_mapped(const char *map, uint32_t first, uint32_t count)
+{
+	unsigned long long inside, outside, n;
+	FILE *f = fopen(map, "re");
+	bool found = false;
+
+	if (!f)
+		return true; /* a kernel without user namespaces */
+	while (!found && fscanf(f, "%llu %llu %llu", &inside, &outside, &n) == 3)
+		found = inside <= first && inside + n >= (unsigned long long)first + count;
+	fclose(f);
+	return found;
+}
+
+bool
+sandbox_can_drop(uint32_t first, uint32_t count)
+{
+	char word[8] = "allow";
+	FILE *f;
+
+	if (geteuid() != 0)
+		return false;
+	f = fopen("/proc/self/setgroups", "re");
+	if (f) {
+		if (fscanf(f, "%7s", word) != 1)
+			strcpy(word, "allow");
+		fclose(f);
+	}
+	return !strcmp(word, "allow") && ids_mapped("/proc/self/uid_map", first, count) &&
+	       ids_mapped("/proc/self/gid_map", first, count);
 }
 
 static int

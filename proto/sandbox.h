@@ -64,6 +64,13 @@ int sandbox_enter_dirs(enum sandbox_mode mode, uint32_t uid, uint32_t gid,
 		       const char *const *dirs);
 
 /*
+ * True if we may become any user and group from @first on, @count of them: we
+ * are root, and in our user namespace (a rootless container) they exist and
+ * setgroups is not denied.  For whoever chooses the uids of ConfigDone.
+ */
+bool sandbox_can_drop(uint32_t first, uint32_t count);
+
+/*
  * The system calls every process of tgt-ng needs once it runs (memory, time,
  * its event loop, its channels, its own end).  daemon_main puts them in front
  * of a worker's rules; tgt-ctld does so itself.

@@ -318,6 +318,37 @@ test_drop(void)
 	CHECK_EQ(run_child(SANDBOX_ENFORCE, 54321, 54322, OWN(files), true, do_keep_file), EACCES);
 }
 
+/* In a user namespace where only root is mapped there is nobody to become. */
+static void
+test_can_drop(void)
+{
+	char map[64];
+	int fd, st = 0;
+	pid_t pid;
+
+	CHECK(geteuid() ? !sandbox_can_drop(0, 1) : sandbox_can_drop(0, 1));
+	fflush(stdout);
+	pid = fork();
+	if (!pid) {
+		uid_t uid = geteuid();
+
+		if (unshare(CLONE_NEWUSER) < 0)
+			_exit(0); /* not allowed here: nothing to see */
+		if (sandbox_can_drop(1, 1))
+			_exit(1); /* nobody is mapped yet */
+		fd = open("/proc/self/setgroups", O_WRONLY);
+		if (fd < 0 || write(fd, "deny", 4) != 4)
+			_exit(2);
+		fd = open("/proc/self/uid_map", O_WRONLY);
+		snprintf(map, sizeof(map), "0 %u 1", (unsigned)uid);
+		if (fd < 0 || write(fd, map, strlen(map)) < 0)
+			_exit(3);
+		_exit(sandbox_can_drop(0, 1) ? 4 : 0); /* setgroups is denied */
+	}
+	waitpid(pid, &st, 0);
+	CHECK_MSG(WIFEXITED(st) && !WEXITSTATUS(st), "status 0x%x", st);
+}
+
 static void
 test_mode(void)
 {
@@ -338,6 +369,7 @@ main(void)
 	if (!mkdtemp(dir))
 		return 1;
 	TEST(test_mode);
+	TEST(test_can_drop);
 	TEST(test_rows);
 	TEST(test_drop);
 	rmdir(dir);
