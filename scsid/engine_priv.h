@@ -28,6 +28,7 @@ struct task {
 	uint64_t deadline; /* TASK_TMF: ns */
 	struct list link; /* engine.queue, engine.tmfs, or engine.unreleased */
 	uint32_t seq;
+	uint32_t nexus_id; /* of the last request; 0: ended in a dead incarnation */
 	uint32_t len; /* bytes the store transfers */
 	uint16_t slot;
 	uint8_t state; /* enum task_state */

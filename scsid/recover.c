@@ -170,15 +170,30 @@ may_run_again(const struct lane_taken *t)
 	return op && op->replay == REPLAY_AGAIN;
 }
 
+/* Its nexus is gone: nobody waits for an answer, and no block request of it is
+ * under way any more. */
+static void
+resolve_orphan(struct engine_lane *lane, const struct lane_taken *t)
+{
+	lane_srv_claim(lane->srv, t->slot, t->seq);
+	lane_srv_cancelled(lane->srv, t->slot);
+	list_add_tail(&lane->engine->unreleased, &lane->task[t->slot].link);
+}
+
 /* True: the command is claimed and shall be run again. */
 static bool
 resolve(struct engine_lane *lane, const struct lane_taken *t, struct task **task)
 {
 	struct engine *e = lane->engine;
 	const struct outcome *o = find_outcome(e, lane, t);
-	struct nexus_entry *ne = task_check(lane, &t->req);
+	struct nexus_entry *ne;
 	struct task *k;
 
+	if (!nexus_find(&e->nexuses, t->req.nexus)) {
+		resolve_orphan(lane, t);
+		return false;
+	}
+	ne = task_check(lane, &t->req);
 	if (!ne)
 		return false;
 	lane_srv_claim(lane->srv, t->slot, t->seq);
@@ -236,15 +251,16 @@ run_again(struct engine *e, struct replay *list, uint32_t n)
 	if (n)
 		qsort(list, n, sizeof(*list), by_order);
 	for (uint32_t i = 0; i < n; i++) {
+		struct task *k = list[i].task;
 		struct lane_taken *t = &list[i].t;
 
-		/* What has been with the store had all its data. */
-		if (list[i].task->lane->frozen)
-			task_end(list[i].task);
-		else
-			task_run(list[i].task, &t->req,
-				 t->op == LANE_DATA || t->state == LANE_EXEC);
+		if (k->state == TASK_FREE)
+			continue; /* a reset before it in the list has cancelled it */
 		e->stats.replayed++;
+		if (k->lane->frozen)
+			task_end(k);
+		else /* what has been with the store had all its data */
+			task_run(k, &t->req, t->op == LANE_DATA || t->state == LANE_EXEC);
 	}
 }
 

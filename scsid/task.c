@@ -369,6 +369,7 @@ task_bind(struct engine_lane *lane, const struct lane_taken *t, struct nexus_ent
 	assert(k->state == TASK_FREE);
 	list_del(&k->link); /* of the unreleased: it evidently was released */
 	k->nexus = ne;
+	k->nexus_id = ne->n.id;
 	k->order = t->req.order;
 	k->seq = t->seq;
 	k->state = TASK_WANT;

@@ -88,21 +88,42 @@ forget_released(struct engine *e)
 			list_del(&k->link);
 }
 
+/*
+ * RFC 7143 11.6: nothing of an affected command follows the response.  The ring
+ * keeps that order until a restart names everything again, so what the same
+ * nexus had answered before must be released too.
+ */
+static bool
+is_seen(const struct task *tmf)
+{
+	struct engine_lane *lane = tmf->lane;
+
+	for (uint32_t i = 0; i < lane->maps.nslots; i++) {
+		const struct task *k = &lane->task[i];
+
+		if (k->state == TASK_FREE && k->order < tmf->order &&
+		    (!k->nexus_id || k->nexus_id == tmf->nexus_id) &&
+		    !lane_srv_released(lane->srv, (uint16_t)i))
+			return false;
+	}
+	return true;
+}
+
 void
 tmf_turn(struct engine *e)
 {
 	struct task *k;
-	bool effects, seen;
+	bool effects, released;
 
 	if (list_empty(&e->tmfs))
 		return;
 	forget_released(e);
 	effects = e->n_reset != 0;
-	seen = list_empty(&e->unreleased);
+	released = list_empty(&e->unreleased);
 	list_for_each(k, &e->tmfs, link) {
 		/* A cancelled reset is answered to nobody: it need not wait for
 		 * releases (and its portal may be waiting for this one). */
-		if (effects || !(seen || k->cancel)) {
+		if (effects || !(k->cancel || (released && is_seen(k)))) {
 			if (e->now < k->deadline || k->cancel)
 				continue;
 			list_del(&k->link);
