@@ -22,6 +22,11 @@ check-fuzz: $(FUZZ:fuzz_%=$(B)/tests/fuzz/replay_%)
 	@for f in $(FUZZ:fuzz_%=%); do \
 		$(B)/tests/fuzz/replay_$$f tests/fuzz/corpus/$$f || exit 1; done
 
+# The linker puts hooks before and after every call into the lane code.
+SIM_PARTS := crash ctld history portal store worker
+$(B)/tests/sim/sim_slots: $(SIM_PARTS:%=$(B)/tests/sim/%.o) tests/sim/wraps
+$(B)/tests/sim/sim_slots: LDFLAGS += -Wl,@tests/sim/wraps
+
 check-sim: $(SIM)
 	@$(B)/tests/sim/sim_slots --seeds $(SIM_SEEDS)
 	@tests/sim/negative-controls $(B)/tests/sim/sim_slots
