@@ -102,6 +102,8 @@ hand_over(struct guest *g)
 	r->guest = NULL;
 	guest_leave(g, true);
 	thread_add_session(&p->threads[r->thread], &offer);
+	if (r->closing) /* reinstated, or its target removed, meanwhile */
+		thread_end_session(&p->threads[r->thread], r->id);
 }
 
 static void
