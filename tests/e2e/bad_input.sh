@@ -22,7 +22,7 @@ head -c 1000000 /dev/zero > "$T/odd"
 truncate -s 16M "$T/good.img"
 mkdir "$T/dir"; mkfifo "$T/fifo"
 
-refused 'no such file' --lun "$T/missing"
+refused 'no such file|does not exist' --lun "$T/missing"
 refused 'empty' --lun "$T/empty"
 refused 'less than one|smaller than one' --lun "$T/tiny"
 refused 'directory' --lun "$T/dir"

@@ -32,7 +32,7 @@ ctl portal create 127.0.0.1:0 || fail "portal create"
 denied 'exists|differ' lun create a --backend rdwr --path "$T/b.img"
 denied 'no such|not found|unknown' mapping create $IQN nosuch
 denied 'mapped|in use' lun delete a
-denied 'no such file' lun create c --backend rdwr --path "$T/missing"
+denied 'no such file|does not exist' lun create c --backend rdwr --path "$T/missing"
 denied 'already|in use|locked' lun create c --backend rdwr --path "$T/a.img"
 denied 'name' target create 'not an iscsi name'
 denied 'number|16383' mapping create $IQN a --number 16384
