@@ -26,8 +26,12 @@ enum guest_state {
 	GUEST_BYE, /* ... a refusal: then it closes */
 };
 
-/* Why a login may be refused by us, and how the log says it. */
-enum { ACCEPT_BATCH = 16, PEER_SILENCE_MS = 60000 };
+enum {
+	ACCEPT_BATCH = 16,
+	/* A dead peer holds its session, and its slots, no longer than this. */
+	PEER_SILENCE_S = 60,
+	PEER_PROBE_S = 15,
+};
 
 struct guest {
 	struct list link;
@@ -96,8 +100,8 @@ hand_over(struct guest *g)
 		.login = *login_result(g->login),
 	};
 
-	log_info("session opened: nexus=%u initiator=%s target=%s peer=%s", r->nexus,
-		 r->initiator, r->target[0] ? r->target : "(discovery)", g->address);
+	log_limited(LOG_LEVEL_INFO, "session opened: nexus=%u initiator=%s target=%s peer=%s",
+		    r->nexus, r->initiator, r->target[0] ? r->target : "(discovery)", g->address);
 	r->handed = true;
 	r->guest = NULL;
 	guest_leave(g, true);
@@ -341,11 +345,28 @@ peer_address(int fd, char *buf, size_t size)
 }
 
 static void
+socket_options(int fd)
+{
+	static const struct {
+		int level, name, value;
+	} opts[] = {
+		{ IPPROTO_TCP, TCP_NODELAY, 1 },
+		{ SOL_SOCKET, SO_KEEPALIVE, 1 },
+		{ IPPROTO_TCP, TCP_KEEPIDLE, PEER_SILENCE_S },
+		{ IPPROTO_TCP, TCP_KEEPINTVL, PEER_PROBE_S },
+		{ IPPROTO_TCP, TCP_USER_TIMEOUT, PEER_SILENCE_S * 1000 },
+	};
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(opts); i++)
+		setsockopt(fd, opts[i].level, opts[i].name, &opts[i].value, sizeof(int));
+}
+
+static void
 guest_new(struct listener *l, int fd)
 {
 	struct portal *p = l->portal;
 	struct guest *g = calloc(1, sizeof(*g));
-	const int on = 1, silence = PEER_SILENCE_MS;
 
 	if (g)
 		g->login = login_new(&p->limits, l->tpgt);
@@ -354,10 +375,7 @@ guest_new(struct listener *l, int fd)
 		close(fd);
 		return;
 	}
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
-	/* A dead peer holds its session no longer than this. */
-	setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &silence, sizeof(silence));
+	socket_options(fd);
 	g->portal = p;
 	g->fd = fd;
 	peer_address(fd, g->address, sizeof(g->address));

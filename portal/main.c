@@ -8,7 +8,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "portal/cmdsn.h"
@@ -49,8 +49,8 @@ portal_session_over(struct portal *p, struct reg *g)
 	struct reg *other = NULL, *heir = NULL;
 	unsigned older = 0;
 
-	log_info("session closed: nexus=%u initiator=%s target=%s", g->nexus, g->initiator,
-		 g->target[0] ? g->target : "(discovery)");
+	log_limited(LOG_LEVEL_INFO, "session closed: nexus=%u initiator=%s target=%s", g->nexus,
+		    g->initiator, g->target[0] ? g->target : "(discovery)");
 	portal_session_close(p, g->nexus);
 	/* The youngest of its name may go when it is the only one left. */
 	while (g->nexus && (other = registry_same(&p->registry, g, other))) {
@@ -296,11 +296,17 @@ static int
 open_loops(struct daemon *d, Tgt__Failed *failed)
 {
 	struct portal *p = d->ctx;
+	struct rlimit files;
 	unsigned i;
 	int err;
 
 	if (!p->n_threads)
 		return -EPROTO; /* ctld sends PortalConfig first */
+	/* Connections and, for each lane, two doorbells. */
+	if (!getrlimit(RLIMIT_NOFILE, &files)) {
+		files.rlim_cur = files.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &files);
+	}
 	p->reserve = dup(STDERR_FILENO);
 	for (i = 0; i < p->n_threads; i++) {
 		err = thread_init(&p->threads[i], i, &p->box, on_up, &p->catalog, &p->limits);

@@ -302,14 +302,16 @@ login_run(struct conn *c, const struct bhs *b, const uint8_t *data)
 }
 
 static const struct rx_op ops[ISCSI_OP_MASK + 1] = {
-	[ISCSI_OP_NOP_OUT] = { buf_header, nop_run, .numbered = true, .discovery = true },
-	[ISCSI_OP_SCSI_CMD] = { scsi_header, scsi_run },
-	[ISCSI_OP_TMF_REQ] = { NULL, tmf_run, .numbered = true },
-	[ISCSI_OP_LOGIN_REQ] = { NULL, login_run, .discovery = true },
-	[ISCSI_OP_TEXT_REQ] = { buf_header, text_run, .numbered = true, .discovery = true },
-	[ISCSI_OP_DATA_OUT] = { data_header, data_run },
-	[ISCSI_OP_LOGOUT_REQ] = { NULL, logout_run, .numbered = true, .discovery = true },
-	[ISCSI_OP_SNACK] = { NULL, snack_run },
+	[ISCSI_OP_NOP_OUT] = { .header = buf_header, .run = nop_run, .numbered = true,
+			       .discovery = true },
+	[ISCSI_OP_SCSI_CMD] = { .header = scsi_header, .run = scsi_run },
+	[ISCSI_OP_TMF_REQ] = { .run = tmf_run, .numbered = true },
+	[ISCSI_OP_LOGIN_REQ] = { .run = login_run, .discovery = true },
+	[ISCSI_OP_TEXT_REQ] = { .header = buf_header, .run = text_run, .numbered = true,
+				.discovery = true },
+	[ISCSI_OP_DATA_OUT] = { .header = data_header, .run = data_run },
+	[ISCSI_OP_LOGOUT_REQ] = { .run = logout_run, .numbered = true, .discovery = true },
+	[ISCSI_OP_SNACK] = { .run = snack_run },
 };
 
 /* ---- in order ---------------------------------------------------------- */

@@ -245,6 +245,7 @@ start(struct conn *c)
  * comes is thrown away, until the peer closes or time is up.
  */
 struct farewell {
+	struct list link; /* of the thread */
 	ev_io rd;
 	ev_timer timer;
 	int fd;
@@ -256,6 +257,7 @@ linger_end(struct ev_loop *loop, struct farewell *l)
 {
 	ev_io_stop(loop, &l->rd);
 	ev_timer_stop(loop, &l->timer);
+	list_del(&l->link);
 	close(l->fd);
 	free(l);
 }
@@ -283,7 +285,7 @@ on_linger_timer(struct ev_loop *loop, ev_timer *w, int revents)
 }
 
 static void
-linger(struct ev_loop *loop, int fd)
+linger(struct thread *th, int fd)
 {
 	struct farewell *l = calloc(1, sizeof(*l));
 
@@ -296,8 +298,18 @@ linger(struct ev_loop *loop, int fd)
 	l->budget = 4 << 20;
 	ev_io_init(&l->rd, on_linger_read, fd, EV_READ);
 	ev_timer_init(&l->timer, on_linger_timer, 2.0, 0.);
-	ev_io_start(loop, &l->rd);
-	ev_timer_start(loop, &l->timer);
+	list_add_tail(&th->farewells, &l->link);
+	ev_io_start(th->loop, &l->rd);
+	ev_timer_start(th->loop, &l->timer);
+}
+
+void
+tcp_end_farewells(struct thread *th)
+{
+	struct farewell *l;
+
+	list_for_each(l, &th->farewells, link)
+		linger_end(th->loop, l);
 }
 
 static void
@@ -309,7 +321,7 @@ tcp_close(struct conn *c, bool drain)
 	ev_io_stop(loop, &t->rd);
 	ev_io_stop(loop, &t->wr);
 	if (drain)
-		linger(loop, t->fd);
+		linger(c->sess->th, t->fd);
 	else
 		close(t->fd);
 	tcp_tx_done(t);

@@ -45,8 +45,13 @@ struct tcp_conn {
 	uint32_t skip; /* bytes of ring[head] that are gone */
 };
 
+struct thread;
+
 /* Takes @fd in any case.  NULL: out of memory. */
 struct conn *tcp_conn_new(struct session *s, int fd, const struct login_result *login);
+
+/* Closes what still waits for its peer to close. */
+void tcp_end_farewells(struct thread *th);
 
 void tcp_tx_flush(struct conn *c);
 void tcp_tx_done(struct tcp_conn *t);

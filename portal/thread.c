@@ -16,6 +16,7 @@
 
 #include "portal/conn.h"
 #include "portal/session.h"
+#include "portal/tcp.h"
 
 enum {
 	SPIN_MAX_NS = 50000,
@@ -42,6 +43,7 @@ thread_init(struct thread *th, unsigned index, struct mailbox *main_box,
 	list_init(&th->dirty_conns);
 	list_init(&th->sessions);
 	list_init(&th->ending);
+	list_init(&th->farewells);
 	list_init(&th->opening);
 	th->rxbuf = malloc(THREAD_RXBUF);
 	th->loop = th->rxbuf ? ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV) : NULL;
@@ -163,6 +165,13 @@ spin(struct thread *th)
 	}
 }
 
+void
+thread_once(struct thread *th)
+{
+	ev_run(th->loop, EVRUN_NOWAIT);
+	turn(th);
+}
+
 static void *
 run(void *arg)
 {
@@ -211,4 +220,12 @@ thread_stop(struct thread *th)
 	m->run = run_stop;
 	mailbox_post(&th->box, m);
 	pthread_join(th->tid, NULL);
+}
+
+void
+thread_done(struct thread *th)
+{
+	tcp_end_farewells(th);
+	ev_loop_destroy(th->loop);
+	free(th->rxbuf);
 }

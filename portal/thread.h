@@ -36,6 +36,7 @@ struct thread {
 	struct list dirty_conns;
 	struct list sessions;
 	struct list ending; /* sessions without a connection */
+	struct list farewells; /* connections whose peers are to close them */
 	struct list opening; /* LUN entries waiting for LunOpened */
 	uint64_t next_cookie;
 	bool again; /* this turn made work for another */
@@ -64,8 +65,13 @@ int thread_init(struct thread *th, unsigned index, struct mailbox *main_box,
 		const struct login_limits *limits);
 /* After lock-down.  0 or -errno. */
 int thread_start(struct thread *th);
+/* One pass over sockets and lanes without waiting, for a thread that was not
+ * started: tests drive it by hand. */
+void thread_once(struct thread *th);
 /* Ends the loop, cancelling nothing, and joins. */
 void thread_stop(struct thread *th);
+/* Frees the loop of a thread that does not run and has no session. */
+void thread_done(struct thread *th);
 
 /* ---- from the main thread ---- */
 

@@ -10,7 +10,7 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <poll.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -68,6 +68,7 @@ struct rig {
 	bool lie; /* the next data-in is longer than granted */
 	uint64_t open_cookie[8];
 	int n_open;
+	bool inline_thread; /* the portal thread is not started: rig_pump runs it */
 
 	/* What was seen. */
 	int n_over, n_released, n_violations, n_submitted;
@@ -197,6 +198,24 @@ rig_exec(struct rig *r, struct rig_lane *l, const struct lane_taken *t)
 	rig_done(r, l, t, STATUS_GOOD);
 }
 
+/* A transfer inside the disk, for which the extents are large enough. */
+static inline bool
+rig_possible(const struct lane_taken *t)
+{
+	const struct lane_scsi *c = &t->req.u.scsi;
+	uint64_t off = (uint64_t)get_be32(c->cdb + 2) * RIG_BLOCK;
+	uint32_t len = get_be16(c->cdb + 7) * (uint32_t)RIG_BLOCK, in = 0, out = 0;
+	int i;
+
+	for (i = 0; i < t->req.n_in; i++)
+		in += t->req.in[i].len;
+	for (i = 0; i < t->req.n_out; i++)
+		out += t->req.out[i].len;
+	if (c->cdb[0] != SCSI_READ_10 && c->cdb[0] != SCSI_WRITE_10)
+		return true;
+	return off + len <= RIG_DISK && in >= MIN(len, c->edtl_in) && out >= MIN(len, c->edtl_out);
+}
+
 static inline void
 rig_submit(struct rig *r, struct rig_lane *l, const struct lane_taken *t)
 {
@@ -218,7 +237,7 @@ rig_submit(struct rig *r, struct rig_lane *l, const struct lane_taken *t)
 		}
 		lane_srv_rsp(l->srv, t->slot)->error = 0;
 		lane_srv_done(l->srv, t->slot);
-	} else if (r->refuse) {
+	} else if (r->refuse || !rig_possible(t)) {
 		rig_done(r, l, t, STATUS_CHECK_CONDITION);
 	} else if (c->cdb[0] == SCSI_WRITE_10 && c->out_ready < MIN(len, c->edtl_out)) {
 		l->is_held[t->slot] = true;
@@ -280,10 +299,13 @@ rig_pump(struct rig *r)
 	int i;
 
 	ev_run(r->loop, EVRUN_NOWAIT);
+	if (r->inline_thread)
+		thread_once(&r->th);
+	else
+		sched_yield();
 	for (i = 0; i < r->n_lanes; i++)
 		if (r->lanes[i].srv)
 			rig_serve_lane(r, &r->lanes[i]);
-	sched_yield();
 }
 
 static inline bool
@@ -472,7 +494,7 @@ rig_connect(struct rig *r)
 }
 
 static inline struct rig *
-rig_new(void)
+rig_make(bool inline_thread)
 {
 	struct rig *r = calloc(1, sizeof(*r));
 
@@ -495,8 +517,16 @@ rig_new(void)
 	r->pool_size = 4 << 20;
 	r->fd = -1;
 	assert(!thread_init(&r->th, 0, &r->box, rig_up, &r->catalog, &r->limits));
-	assert(!thread_start(&r->th));
+	r->inline_thread = inline_thread;
+	if (!inline_thread)
+		assert(!thread_start(&r->th));
 	return r;
+}
+
+static inline struct rig *
+rig_new(void)
+{
+	return rig_make(false);
 }
 
 static inline struct rig *
@@ -530,9 +560,9 @@ rig_end(struct rig *r, int sessions)
 	close(r->fd);
 	rig_unhold(r);
 	RIG_UNTIL(r, r->n_over == sessions && r->n_released == r->n_lanes);
-	thread_stop(&r->th);
-	ev_loop_destroy(r->th.loop);
-	free(r->th.rxbuf);
+	if (!r->inline_thread)
+		thread_stop(&r->th);
+	thread_done(&r->th);
 	for (i = 0; i < r->n_lanes; i++)
 		rig_drop_lane(&r->lanes[i], r->pool_size);
 	ev_loop_destroy(r->loop);
