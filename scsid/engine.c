@@ -211,8 +211,9 @@ lower_epoch(struct engine *e, uint32_t epoch)
 	lane_sub_epoch(e->lower, epoch);
 	lane_sub_publish(e->lower);
 	/* What recovery had seen, it looks for again when this one is served. */
-	if (e->recover.phase == RECOVER_HARVEST && e->lower_used)
+	if (e->recover.phase == RECOVER_HARVEST)
 		e->recover.phase = RECOVER_READY;
+	e->recover.named = e->recover.phase == RECOVER_READY;
 }
 
 int

@@ -83,6 +83,7 @@ struct recover {
 	struct outcome *old; /* [nslots of the lower lane], n_old used */
 	uint32_t n_old;
 	uint32_t waiting; /* of them, those that have not ended */
+	bool named; /* an epoch change has named them: storaged runs them */
 };
 
 struct engine {

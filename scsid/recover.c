@@ -5,7 +5,9 @@
  *
  *   1. wait until storaged serves our epoch: what it had taken is over;
  *   2. every old block request ends: those that storaged never saw are
- *      cancelled, because their commands will be run again;
+ *      cancelled, because their commands will be run again.  Nobody can take
+ *      them meanwhile, for this incarnation has named none; unless storaged
+ *      died too and the new epoch named them: then they are let run;
  *   3. harvest: an upper command whose block request was executed gets that
  *      outcome; the others are claimed, or answered by replay class;
  *   4. only now the old lower slots are released, and the lanes served;
@@ -13,9 +15,9 @@
  *      then the others in the order of submission.
  *
  * A crash at any point of this leaves slots from which the same can be done
- * again.  Step 5's order: a command in EXEC held its range, and its first run
- * may have had an effect.  It must have its range again before anything can
- * look.
+ * again.  Step 5's order: a command in EXEC held its range.  It has it again
+ * before anything can look, so that a first run that nobody knows of (there
+ * should be none) is not seen to come and go.
  *
  * What the dead incarnation wrote is not believed: it is checked like a peer's.
  */
@@ -91,8 +93,7 @@ find_slot(struct engine *e, uint16_t slot)
 	r->waiting++;
 	if (state >= LANE_DONE)
 		return ended(e, o, state);
-	/* CLAIMED or EXEC: storaged has died again and is running it again. */
-	if (state == LANE_NONE)
+	if (state == LANE_NONE && !r->named)
 		lane_sub_cancel(e->lower, slot);
 	return 0;
 }

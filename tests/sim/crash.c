@@ -163,13 +163,12 @@ crash_begin_seed(void)
 	plan_point();
 }
 
-/* Points that are seldom passed, most of them only when both ends of the lower
- * lane come back at once: one in how many passes is deadly; 0: not rare. */
+/* Points that are seldom passed: one in how many passes is deadly; 0: not rare. */
 static uint32_t
 rare(int p, int role)
 {
 	if (role == 3 && (p == P_lane_srv_cancelled || p == P_lane_srv_epoch))
-		return 4;
+		return 3;
 	return role == 1 && p == P_lane_srv_want ? 40 : 0;
 }
 
@@ -191,14 +190,11 @@ hook(int p, int after)
 
 	if (W.cur == NOBODY)
 		return;
-	/* A restarted storaged may take what a restarted scsid is about to cancel. */
-	if (W.depth < 2 && rnd(p == P_lane_sub_cancel ? 2 : 24) == 0) {
-		enum proc_id other = p == P_lane_sub_cancel ? STORAGED : (enum proc_id)rnd(PROCS);
+	if (W.depth < 2 && rnd(24) == 0) {
+		enum proc_id other = (enum proc_id)rnd(PROCS);
 
 		if (other != W.cur)
 			sim_step_one(other);
-		if (p == P_lane_sub_cancel && !after)
-			W.countdown = 1 + (int)rnd(40);
 	}
 	if (W.cur != SCSID && W.cur != STORAGED)
 		return;

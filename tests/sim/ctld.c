@@ -63,6 +63,7 @@ ctld_died(enum proc_id id)
 
 	p->alive = false;
 	p->noticed = false;
+	p->deaths++;
 	p->n_mail = 0;
 	p->asleep = false;
 	p->next = W.now + delay();

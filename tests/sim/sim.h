@@ -56,6 +56,7 @@ struct mail {
 struct proc {
 	bool alive;
 	bool asleep;
+	uint32_t deaths;
 	bool noticed; /* dead, and ctld has acted on it */
 	bool running; /* it is on the stack: not entered again */
 	uint64_t next; /* dead: the time of the next thing ctld does about it */
@@ -77,6 +78,7 @@ struct rec {
 	bool ended; /* nothing of it may reach the store any more */
 	bool good; /* DONE with GOOD */
 	bool cancelled;
+	uint32_t runs_in; /* 1 + the storaged incarnation that executed it last */
 	uint64_t inv, resp; /* ticks */
 	uint64_t value[XFER_MAX]; /* read */
 };

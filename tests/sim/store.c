@@ -79,6 +79,22 @@ fill(struct store_op *o, struct blk_req *r)
 		sim_fail("a request's extents are not its length");
 }
 
+/* As long as storaged lives, the outcome of what it executed can be harvested:
+ * however often scsid dies, no command is executed twice. */
+static void
+check_once(const struct store_op *o)
+{
+	uint64_t v = o->op == BLK_WRITE ? *o->at[0] : 0;
+	struct rec *r = &W.rec[(v - 1) / 16];
+
+	if (!v || v > value_of(W.n_rec, 0) || W.opt.no_drain)
+		return;
+	if (r->runs_in == 1 + W.proc[STORAGED].deaths)
+		sim_fail("command %u is executed twice by one storaged",
+			 (unsigned)((v - 1) / 16));
+	r->runs_in = 1 + W.proc[STORAGED].deaths;
+}
+
 static void
 store_submit(struct backend *be, struct blk_req *r)
 {
@@ -89,6 +105,7 @@ store_submit(struct backend *be, struct blk_req *r)
 		o++;
 	fill(o, r);
 	check_independent(o);
+	check_once(o);
 	if (rnd(4) == 0) { /* as from a page cache: at once */
 		for (unsigned i = 0; i < o->n; i++)
 			land(o, i);
