@@ -55,6 +55,7 @@ struct run_unit {
 	bool hung; /* the watchdog killed it */
 	ev_tstamp started;
 	struct run_backoff backoff;
+	ev_tstamp watchdog_due;
 	ev_timer restart, watchdog, kill;
 };
 

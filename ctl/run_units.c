@@ -119,6 +119,13 @@ on_kill(struct ev_loop *loop, ev_timer *w, int revents)
 }
 
 static void
+feed_watchdog(struct run_unit *u)
+{
+	u->watchdog_due = ev_now(u->run->loop) + WATCHDOG;
+	ev_timer_again(u->run->loop, &u->watchdog);
+}
+
+static void
 on_watchdog(struct ev_loop *loop, ev_timer *w, int revents)
 {
 	struct run_unit *u = w->data;
@@ -126,6 +133,12 @@ on_watchdog(struct ev_loop *loop, ev_timer *w, int revents)
 	ev_timer_stop(loop, w);
 	if (!u->pid)
 		return;
+	/* Woken late: we were stopped ourselves (a frozen container), and so
+	 * was whoever we would blame. */
+	if (ev_now(loop) - u->watchdog_due > 1.0) {
+		feed_watchdog(u);
+		return;
+	}
 	log_err("%s hangs, killing it: pid=%d", u->name, (int)u->pid);
 	u->hung = true;
 	kill(u->pid, SIGKILL);
@@ -356,7 +369,7 @@ run_unit_ready(struct run_unit *u)
 	u->ready = true;
 	log_debug("%s is ready: pid=%d", u->name, (int)u->pid);
 	if (is_watched(u) && !r->stopping)
-		ev_timer_again(r->loop, &u->watchdog);
+		feed_watchdog(u);
 	if (u == &r->ctld)
 		r->ctld_was_ready = true;
 }
@@ -365,7 +378,7 @@ void
 run_unit_alive(struct run_unit *u)
 {
 	if (ev_is_active(&u->watchdog))
-		ev_timer_again(u->run->loop, &u->watchdog);
+		feed_watchdog(u);
 }
 
 /* ---- deaths ------------------------------------------------------------- */

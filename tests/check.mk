@@ -6,7 +6,7 @@
 
 SIM_SEEDS ?= 20000
 FLIPS     ?= 1000000
-E2E       := qemu_io disk_roundtrip libiscsi_tools conformance bad_input config sandbox stop
+E2E       := qemu_io disk_roundtrip libiscsi_tools conformance bad_input config sandbox stop frozen
 
 .PHONY: check-flip
 
