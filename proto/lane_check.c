@@ -105,7 +105,7 @@ check_read(const struct lane_limits *lim, const struct lane_req *req, uint64_t o
 {
 	const struct lane_blk *b = &req->u.blk;
 
-	if (req->n_out || b->flags || !b->len || b->len != in)
+	if (req->n_out || (b->flags & ~BLK_FUA) || !b->len || b->len != in)
 		return -EPROTO;
 	return check_range(lim, b);
 }

@@ -29,27 +29,27 @@ range(const struct cmd *c)
 	}
 }
 
-/*
- * DPO is advice and has no effect here (SBC-3 5.11).  FUA of a READ is not
- * passed on, as the lane has no such flag for BLK_READ: the read returns what
- * was written last, but does not wait until that is on the medium, which
- * SBC-3 5.11 asks for where the data are still in a volatile cache.
- */
+/* DPO is advice and has no effect here.  A READ with FUA returns what is on the
+ * medium: what a volatile cache holds is flushed first (SBC-3 5.11). */
+static enum verdict
+access(struct cmd *c, enum blk_op op)
+{
+	struct range r = range(c);
+	bool fua = c->op->len > 6 && (c->cdb[1] & 0x08);
+
+	return cmd_medium(c, op, r.lba, r.blocks, fua ? BLK_FUA : 0);
+}
+
 enum verdict
 sbc_read(struct cmd *c)
 {
-	struct range r = range(c);
-
-	return cmd_medium(c, BLK_READ, r.lba, r.blocks, 0);
+	return access(c, BLK_READ);
 }
 
 enum verdict
 sbc_write(struct cmd *c)
 {
-	struct range r = range(c);
-	bool fua = c->op->len > 6 && (c->cdb[1] & 0x08);
-
-	return cmd_medium(c, BLK_WRITE, r.lba, r.blocks, fua ? BLK_FUA : 0);
+	return access(c, BLK_WRITE);
 }
 
 /* The whole store is flushed, whatever the range, and status waits for it even

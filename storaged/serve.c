@@ -104,8 +104,25 @@ cancelled(struct serve *s, uint16_t slot)
 	s->stats.cancelled++;
 }
 
-/* The backend's answer.  A write-through that the backend cannot do natively
- * is the write and then a flush, before GOOD (SBC-4 5.42: FUA). */
+/* The second half of an access with FUA that has two: a write-through that the
+ * backend cannot do natively is the write and then a flush (SBC-4 5.42), a read
+ * from the medium a flush and then the read (SBC-3 5.11). */
+static bool
+second_half(const struct serve *s, struct blk_req *r)
+{
+	if (!(r->flags & BLK_FUA))
+		return false;
+	if (r->op == BLK_WRITE && !(s->backend->caps & BLK_CAP_FUA))
+		r->op = BLK_FLUSH;
+	else if (r->op == BLK_FLUSH && r->asked == BLK_READ)
+		r->op = BLK_READ;
+	else
+		return false;
+	r->flags = 0;
+	return true;
+}
+
+/* The backend's answer. */
 static void
 on_done(struct blk_req *r, int err)
 {
@@ -113,11 +130,7 @@ on_done(struct blk_req *r, int err)
 
 	assert(r->busy);
 	assert(err <= 0);
-	if (!err && r->op == BLK_WRITE && (r->flags & BLK_FUA)
-	    && !(s->backend->caps & BLK_CAP_FUA)) {
-		r->op = BLK_FLUSH;
-		r->flags = 0;
-		r->n_iov = 0;
+	if (!err && second_half(s, r)) {
 		s->backend->type->submit(s->backend, r);
 		return;
 	}
@@ -153,8 +166,8 @@ capable(const struct serve *s, const struct lane_blk *b)
 {
 	unsigned need = ops[b->op].cap;
 
-	if (b->op == BLK_WRITE && (b->flags & BLK_FUA)
-	    && !(s->backend->caps & BLK_CAP_FUA))
+	if ((b->flags & BLK_FUA)
+	    && (b->op == BLK_READ || !(s->backend->caps & BLK_CAP_FUA)))
 		need |= BLK_CAP_FLUSH;
 	return (s->backend->caps & need) == need ? 0 : -EOPNOTSUPP;
 }
@@ -207,7 +220,7 @@ run(struct serve *s, const struct lane_taken *t)
 	r->owner = s;
 	r->done = on_done;
 	r->backend = s->backend;
-	r->op = b->op;
+	r->op = b->op == BLK_READ && (b->flags & BLK_FUA) ? BLK_FLUSH : b->op;
 	r->asked = b->op;
 	r->flags = b->flags;
 	r->off = b->off;

@@ -119,7 +119,8 @@ test_blk(void)
 	ROW(lower, blk(BLK_READ), r.u.blk.reserved2 = 1, -EPROTO);
 	ROW(lower, blk(BLK_READ), r.n_out = 1, -EPROTO);
 	ROW(lower, blk(BLK_READ), (r.n_out = 1, r.out[0] = r.in[0]), -EPROTO);
-	ROW(lower, blk(BLK_READ), r.u.blk.flags = BLK_FUA, -EPROTO);
+	ROW(lower, blk(BLK_READ), r.u.blk.flags = BLK_FUA, 0);
+	ROW(lower, blk(BLK_READ), r.u.blk.flags = BLK_FUA << 1, -EPROTO);
 	ROW(lower, blk(BLK_READ), r.u.blk.len = 8191, -EPROTO); /* not the extents' sum */
 	ROW(lower, blk(BLK_READ), (r.u.blk.len = 0, r.n_in = 0), -EPROTO);
 	ROW(lower, blk(BLK_WRITE), r.u.blk.flags = BLK_FUA, 0);

@@ -194,6 +194,41 @@ test_fua_is_write_and_flush(void)
 	finish();
 }
 
+/* SBC-3 5.11: a read with FUA flushes first and then reads; a flush that fails
+ * fails the read. */
+static void
+test_fua_is_flush_and_read(void)
+{
+	begin(false);
+	mem.hold = true;
+	int slot = put(BLK_READ, BLK_FUA, 512, 512, 0), err = 1;
+
+	memset(mem.bytes + 512, 0x5a, 512);
+	turns();
+	CHECK_EQ(mem.n_ops, 1);
+	CHECK_EQ(mem.ops[0].op, BLK_FLUSH);
+	mem_end(&mem, 0);
+	turns();
+	CHECK_EQ(mem.n_ops, 2);
+	CHECK_EQ(mem.ops[1].op, BLK_READ);
+	CHECK_EQ(get(slot, &err), 0);
+	mem_end(&mem, 0);
+	turns();
+	CHECK_EQ(get(slot, &err), LANE_DONE);
+	CHECK_EQ(err, 0);
+	CHECK_EQ(pool[0], 0x5a);
+	CHECK_EQ(pool[511], 0x5a);
+	slot = put(BLK_READ, BLK_FUA, 512, 512, 0);
+	turns();
+	mem.fail = -EIO;
+	mem_end(&mem, 0);
+	turns();
+	CHECK_EQ(mem.n_ops, 3);
+	CHECK_EQ(get(slot, &err), LANE_DONE);
+	CHECK_EQ(err, -EIO);
+	finish();
+}
+
 static const struct {
 	const char *what;
 	uint8_t kind, op, flags, n_in, n_out;
@@ -421,6 +456,7 @@ main(void)
 	TEST(test_sleep);
 	TEST(test_refused);
 	TEST(test_fua_is_write_and_flush);
+	TEST(test_fua_is_flush_and_read);
 	TEST(test_malformed);
 	TEST(test_broken_words);
 	TEST(test_cancel);
