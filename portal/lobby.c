@@ -6,7 +6,6 @@
  * for it).  Runs in the main thread; touches no lane.
  */
 #include <errno.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
@@ -15,6 +14,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "portal/addr.h"
 #include "portal/portal.h"
 #include "proto/log.h"
 
@@ -334,14 +334,14 @@ on_readable(struct ev_loop *loop, ev_io *w, int revents)
 static void
 peer_address(int fd, char *buf, size_t size)
 {
-	struct sockaddr_storage sa;
+	struct sockaddr_storage sa = { 0 };
 	socklen_t len = sizeof(sa);
-	char host[64] = "?", port[8] = "?";
+	char host[INET6_ADDRSTRLEN];
+	unsigned port;
 
-	if (!getpeername(fd, (struct sockaddr *)&sa, &len))
-		getnameinfo((struct sockaddr *)&sa, len, host, sizeof(host), port, sizeof(port),
-			    NI_NUMERICHOST | NI_NUMERICSERV);
-	snprintf(buf, size, strchr(host, ':') ? "[%s]:%s" : "%s:%s", host, port);
+	getpeername(fd, (struct sockaddr *)&sa, &len); /* failing leaves no family */
+	addr_text(&sa, host, sizeof(host), &port);
+	snprintf(buf, size, strchr(host, ':') ? "[%s]:%u" : "%s:%u", host, port);
 }
 
 static void

@@ -8,13 +8,12 @@
 #include "portal/tcp.h"
 
 #include <errno.h>
-#include <netdb.h>
-#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "portal/addr.h"
 #include "portal/session.h"
 #include "portal/thread.h"
 #include "proto/log.h"
@@ -340,13 +339,11 @@ static const struct transport_ops tcp_ops = {
 static void
 local_address(int fd, char *buf, size_t size)
 {
-	struct sockaddr_storage sa;
+	struct sockaddr_storage sa = { 0 };
 	socklen_t len = sizeof(sa);
 
-	if (getsockname(fd, (struct sockaddr *)&sa, &len) < 0 ||
-	    getnameinfo((struct sockaddr *)&sa, len, buf, (socklen_t)size, NULL, 0,
-			NI_NUMERICHOST) != 0)
-		buf[0] = '\0';
+	getsockname(fd, (struct sockaddr *)&sa, &len); /* failing leaves no family */
+	addr_text(&sa, buf, size, NULL);
 }
 
 struct conn *

@@ -76,13 +76,19 @@ reap(struct thread *th)
 		thread_session_over(th, s);
 		session_free(s);
 	}
-	/* A LunOpened on its way may name a lane that nobody uses any more. */
-	if (!th->reap || !list_empty(&th->opening))
+	if (!th->reap)
 		return;
 	th->reap = false;
-	list_for_each(p, &th->planes, link)
-		if (!p->refs && !p->in_use && list_empty(&p->waiting))
+	list_for_each(p, &th->planes, link) {
+		if (p->refs || p->in_use || !list_empty(&p->waiting))
+			continue;
+		/* A LunOpened on its way may name a lane that nobody uses any
+		 * more; after LaneRevoke it cannot. */
+		if (p->revoked || list_empty(&th->opening))
 			plane_close(p);
+		else
+			th->reap = true;
+	}
 }
 
 /* Everything but the sockets.  Returns how much the lanes had to say. */

@@ -5,6 +5,10 @@
  */
 #include "tap.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
+
+#include "portal/addr.h"
 #include "portal/catalog.h"
 #include "portal/cmdsn.h"
 #include "portal/registry.h"
@@ -164,6 +168,29 @@ test_catalog(void)
 	catalog_done(&c);
 }
 
+static void
+test_addr(void)
+{
+	struct sockaddr_in in = { .sin_family = AF_INET, .sin_port = htons(3260) };
+	struct sockaddr_in6 in6 = { .sin6_family = AF_INET6, .sin6_scope_id = 1 };
+	struct sockaddr_storage sa = { 0 };
+	char buf[64];
+	unsigned port;
+
+	inet_pton(AF_INET, "192.0.2.1", &in.sin_addr);
+	memcpy(&sa, &in, sizeof(in));
+	addr_text(&sa, buf, sizeof(buf), &port);
+	CHECK_STR(buf, "192.0.2.1");
+	CHECK_EQ(port, 3260);
+	inet_pton(AF_INET6, "fe80::1", &in6.sin6_addr);
+	memcpy(&sa, &in6, sizeof(in6));
+	addr_text(&sa, buf, sizeof(buf), NULL);
+	CHECK_STR(buf, "fe80::1");
+	sa.ss_family = AF_UNIX;
+	addr_text(&sa, buf, sizeof(buf), &port);
+	CHECK_STR(buf, "");
+}
+
 int
 main(void)
 {
@@ -172,5 +199,6 @@ main(void)
 	TEST(test_residual);
 	TEST(test_registry);
 	TEST(test_catalog);
+	TEST(test_addr);
 	return tap_done();
 }
