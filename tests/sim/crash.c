@@ -17,6 +17,20 @@
 #include "scsid/rangelock.h"
 #include "tests/sim/sim.h"
 
+/* Under ASan the arenas are private memory like malloc's: red zones between
+ * the objects, and what is dead is poisoned. */
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define __SANITIZE_ADDRESS__ 1
+#endif
+#endif
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+#else
+#define ASAN_POISON_MEMORY_REGION(p, n) ((void)(p), (void)(n))
+#define ASAN_UNPOISON_MEMORY_REGION(p, n) ((void)(p), (void)(n))
+#endif
+
 enum { /* who dies, and in which phase of its life */
 	SC_RUN = 1 << 0, SC_REC = 1 << 1, /* scsid serving, recovering */
 	ST_RUN = 1 << 2, ST_REC = 1 << 3, /* storaged */
@@ -95,7 +109,9 @@ arena_reset(enum proc_id id)
 {
 	int a = arena_of(id);
 
+	ASAN_UNPOISON_MEMORY_REGION(arena[a], ARENA);
 	memset(arena[a], 0xdd, arena_used[a]);
+	ASAN_POISON_MEMORY_REGION(arena[a], ARENA);
 	arena_used[a] = 0;
 	return arena[a];
 }
@@ -108,11 +124,11 @@ __wrap_malloc(size_t n)
 
 	if (a < 0)
 		return __real_malloc(n);
-	n = (n + 63) & ~(size_t)63;
-	if (n > ARENA - arena_used[a])
+	if (n > ARENA - 128 - arena_used[a])
 		abort();
 	p = arena[a] + arena_used[a];
-	arena_used[a] += n;
+	arena_used[a] += ((n + 63) & ~(size_t)63) + 64;
+	ASAN_UNPOISON_MEMORY_REGION(p, n);
 	return p;
 }
 

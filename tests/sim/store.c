@@ -20,7 +20,7 @@ land(struct store_op *o, unsigned i)
 		return;
 	}
 	*v = *o->at[i];
-	if (!*v || *v > value_of(W.n_rec, 0)) {
+	if (!*v || *v >= value_of(W.n_rec, 0)) {
 		sim_fail("the store was given %llx, which nobody wrote", (unsigned long long)*v);
 		return;
 	}
@@ -85,10 +85,11 @@ static void
 check_once(const struct store_op *o)
 {
 	uint64_t v = o->op == BLK_WRITE ? *o->at[0] : 0;
-	struct rec *r = &W.rec[(v - 1) / 16];
+	struct rec *r;
 
-	if (!v || v > value_of(W.n_rec, 0) || W.opt.no_drain)
+	if (!v || v >= value_of(W.n_rec, 0) || W.opt.no_drain)
 		return;
+	r = &W.rec[(v - 1) / 16];
 	if (r->runs_in == 1 + W.proc[STORAGED].deaths)
 		sim_fail("command %u is executed twice by one storaged",
 			 (unsigned)((v - 1) / 16));
