@@ -88,6 +88,7 @@ struct line { /* the command line, and what becomes of it */
 		Tgt__Show show;
 	} u;
 	char addr[64];
+	char *path; /* malloc'ed, or NULL */
 };
 
 /* Complains and gives the exit status, negative. */
@@ -163,7 +164,7 @@ fill_target_delete(struct line *l)
 
 /* tgt-ctld has another working directory. */
 static int
-absolute_path(const char *path, char **out)
+absolute_path(struct line *l, const char *path, char **out)
 {
 	char *cwd;
 
@@ -171,9 +172,12 @@ absolute_path(const char *path, char **out)
 	if (!path || !*path || *path == '/')
 		return 0;
 	cwd = getcwd(NULL, 0);
-	if (!cwd || asprintf(out, "%s/%s", cwd, path) < 0)
+	if (!cwd || asprintf(&l->path, "%s/%s", cwd, path) < 0) {
+		free(cwd);
 		return usage("%s: %s", path, strerror(errno));
+	}
 	free(cwd);
+	*out = l->path;
 	return 0;
 }
 
@@ -196,7 +200,7 @@ fill_lun_create(struct line *l)
 	l->lun.read_only = (l->given & BIT(OPT_READ_ONLY)) != 0;
 	if (parse_number("--block-size", option_value(l, OPT_BLOCK_SIZE), &l->lun.block_size))
 		return -EXIT_USAGE;
-	return absolute_path(option_value(l, OPT_PATH), &l->lun.path);
+	return absolute_path(l, option_value(l, OPT_PATH), &l->lun.path);
 }
 
 static int
@@ -433,11 +437,19 @@ receive(int sock, struct answer *a)
 			return -ENOMEM;
 		a->r = grown;
 		a->r[a->n++] = (const Tgt__ControlReply *)m.body;
-		m.body = NULL; /* kept until we exit */
+		m.body = NULL; /* freed by answer_free */
 		chan_msg_done(&m);
 		if (!a->r[a->n - 1]->more)
 			return 1;
 	}
+}
+
+static void
+answer_free(struct answer *a)
+{
+	for (size_t i = 0; i < a->n; i++)
+		tgt__control_reply__free_unpacked((Tgt__ControlReply *)(uintptr_t)a->r[i], NULL);
+	free(a->r);
 }
 
 static int
@@ -485,7 +497,9 @@ main(int argc, char **argv)
 	rc = chan_send_fd(sock, &l.req.base, NULL, 0);
 	if (!rc)
 		rc = receive(sock, &a);
-	if (rc <= 0)
-		return no_daemon(&l, rc ? rc : -ECONNRESET);
-	return print_answer(&l, c, &a);
+	rc = rc > 0 ? print_answer(&l, c, &a) : no_daemon(&l, rc ? rc : -ECONNRESET);
+	answer_free(&a);
+	free(l.path);
+	close(sock);
+	return rc;
 }
