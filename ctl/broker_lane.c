@@ -140,8 +140,12 @@ lane_new(struct lun_rt *l, struct portal_rt *p, uint32_t thread, int *err)
 	char name[MODEL_NAME_MAX + 32];
 
 	*err = -ENOMEM;
-	if (p->pool_bytes + POOL_BYTES > b->cfg.pool_budget)
+	if (p->pool_bytes + POOL_BYTES > b->cfg.pool_budget) {
+		log_limited(LOG_LEVEL_WARN, "lun=%s: no lane: the pool budget of the portal, %"
+			    PRIu64 " MiB, is used up; its commands are answered BUSY", l->name,
+			    b->cfg.pool_budget >> 20);
 		return NULL;
+	}
 	la = calloc(1, sizeof(*la));
 	if (!la)
 		return NULL;

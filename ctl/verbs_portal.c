@@ -94,6 +94,7 @@ verb_create_portal(struct call *c)
 	}
 	p->portal = mp;
 	mp->pending = true;
+	close_listener(c->v, mp); /* left by a tgt-ctld that died before it was stored */
 	open_listener(c->v, mp);
 	return VERB_LATER;
 }
