@@ -33,7 +33,7 @@ enum {
 	CONNECTIONS_MAX = 1088, /* and 64 that have not logged in */
 	LOGIN_TIMEOUT_S = 15,
 };
-#define POOL_BUDGET (UINT64_C(4) << 30)
+#define POOL_BUDGET (UINT64_C(64) << 30)
 
 static const struct sandbox_rule own_rules[] = {
 	/* operators and workers connect */
