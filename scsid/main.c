@@ -26,6 +26,7 @@ enum {
 /* The memory and the bell of one lane as mapped here. */
 struct port {
 	struct list link;
+	bool broken; /* its submitter made it no lane: Violation at the start */
 	uint32_t id; /* 0: the lower lane */
 	struct lane_maps maps;
 	void *pool; /* upper lanes */
@@ -292,6 +293,10 @@ add_lane(struct scsid *sc, const Tgt__LaneOpen *o, struct chan_msg *m)
 	conf.maps = p->maps;
 	conf.pool_base = p->pool;
 	rc = engine_lane_add(sc->engine, &conf);
+	/* What a portal did to its half must not keep the others from service. */
+	p->broken = rc == -EPROTO && !sc->started;
+	if (p->broken)
+		rc = 0;
 	if (rc)
 		close_port(sc, p);
 	else if (sc->started)
@@ -320,8 +325,16 @@ on_lane_open(struct scsid *sc, const Tgt__WorkerMsg *msg, struct chan_msg *m)
 static int
 on_lane_close(struct scsid *sc, const Tgt__WorkerMsg *msg, struct chan_msg *m)
 {
-	if (engine_lane_close(sc->engine, msg->lane_close->lane))
-		send_lane_closed(sc, msg->lane_close->lane); /* there is none: closed */
+	uint32_t lane = msg->lane_close->lane;
+	struct port *p = lane ? find_port(sc, lane) : NULL;
+
+	if (!lane)
+		return -EPROTO;
+	if (!engine_lane_close(sc->engine, lane))
+		return 0; /* on_lane_closed answers */
+	if (p)
+		close_port(sc, p);
+	send_lane_closed(sc, lane);
 	return 0;
 }
 
@@ -504,8 +517,12 @@ scsid_start(struct daemon *d, Tgt__Ready *ready)
 	if (!sc->engine)
 		return -EPROTO; /* ConfigDone without ScsidConfig */
 	sc->started = true;
-	list_for_each(p, &sc->ports, link)
-		ev_io_start(d->loop, &p->bell);
+	list_for_each(p, &sc->ports, link) {
+		if (p->broken)
+			on_violation(sc, p->id, "its half is not a lane");
+		else
+			ev_io_start(d->loop, &p->bell);
+	}
 	ev_prepare_init(&sc->prepare, on_prepare);
 	ev_check_init(&sc->check, on_check);
 	ev_idle_init(&sc->idle, on_idle);
