@@ -108,7 +108,7 @@ check_medium(const struct scsi_case *t, const struct cmd *c)
 		MUST(t->lu.can_flush && !io->off && !io->len);
 		return;
 	}
-	MUST(!io->flags || (io->op == BLK_WRITE && t->lu.can_flush));
+	MUST(!io->flags || (io->op != BLK_FLUSH && t->lu.can_flush));
 	MUST(io->len && !__builtin_add_overflow(io->off, io->len, &end));
 	MUST(io->off % t->lu.block_size == 0 && io->len % t->lu.block_size == 0);
 	if (!__builtin_mul_overflow(t->lu.blocks, t->lu.block_size, &cap))
