@@ -37,6 +37,7 @@ wait_for() {
 # Starts `tgt-run ARGS...` in the background: RUN_PID, TGT_SOCKET; the log is $T/run.err.
 start_run() {
 	export TGT_SOCKET=$T/rt/control.sock
+	: > "$T/run.out" # what the last one printed is not this one's
 	"$B/tgt-run" --runtime "$T/rt" "$@" > "$T/run.out" 2> "$T/run.err" &
 	RUN_PID=$!
 }
