@@ -227,6 +227,8 @@ on_failed(struct broker *b, struct worker *w, const Tgt__WorkerMsg *m)
 	w->fail_err = m->failed->err > 0 ? m->failed->err : EIO;
 	if (w->lun)
 		lun_dirty(w->lun);
+	if (w->lun && w->fail_err == EPROTO)
+		lower_fault(w->lun);
 	return 0;
 }
 
@@ -420,6 +422,9 @@ broker_tick(struct broker *b)
 		kill_lost(b, &l->scsid);
 		if (l->ml)
 			kill_lost(b, &l->storaged);
+		if (l->faults && ++l->fault_ticks >= FAULT_TICKS)
+			l->faults = 0;
+		again |= l->faults > 0;
 	}
 	if (again)
 		b->ops->soon(b->ctx);

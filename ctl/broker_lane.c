@@ -175,12 +175,11 @@ attach_free(struct attach *a)
 	struct nexus *n = a->nexus;
 	struct request *r;
 
-	list_for_each(r, &n->requests, nexus_link) {
-		if (r->attach != a)
-			continue;
-		r->attach = NULL; /* to be placed again */
-		lun_dirty(r->lun);
-	}
+	list_for_each(r, &n->requests, nexus_link)
+		if (r->attach == a)
+			r->attach = NULL; /* to be placed again */
+	/* They, and those that came while it was dropping, wait for this. */
+	lun_dirty(a->lane->lun);
 	list_del(&a->lane_link);
 	list_del(&a->nexus_link);
 	free(a);
@@ -464,6 +463,7 @@ lun_advance(struct lun_rt *l)
 {
 	struct lane *la;
 
+	lower_try_renew(l);
 	report(l);
 	if (l->dying) {
 		lun_try_end(l);

@@ -265,6 +265,8 @@ storaged_hello(struct broker *b, struct worker *w)
 	struct lane *la;
 	int err;
 
+	if (l->renew)
+		return; /* held back: lower_try_renew calls again */
 	c.lun = l->name;
 	c.backend = l->ml->backend;
 	c.path = l->ml->path;
@@ -436,8 +438,8 @@ scsid_hello(struct broker *b, struct worker *w)
 	Tgt__WorkerMsg m;
 	int err = 0;
 
-	if (l->ml && !l->known)
-		return; /* held back: storaged_ready calls again */
+	if (l->ml && (!l->known || l->renew))
+		return; /* held back: storaged_ready or lower_try_renew calls again */
 	fill_scsid_config(l, &c);
 	(void)WRAP(&m, SCSID_CONFIG, scsid_config, &c);
 	if (l->ml)
@@ -503,4 +505,56 @@ scsid_gone(struct broker *b, struct worker *w)
 		}
 	}
 	lun_dirty(l);
+}
+
+/* ---- a lower lane beyond repair ---------------------------------------- */
+
+/*
+ * A worker that misbehaved may have left words in the memory of the lane that
+ * no successor can attach, or for which its innocent peer is accused: killing
+ * one of the two for it would go on for ever.  So at the second fault in a row
+ * both end, and the next two meet on new memory.
+ *
+ * Nothing is lost but outcomes that scsid had not harvested.  Those commands are
+ * in EXEC in the upper lanes and go by their replay class, and no earlier
+ * execution of them can come later: the new storaged has the fence by then.
+ */
+void
+lower_fault(struct lun_rt *l)
+{
+	if (!l->ml)
+		return;
+	l->fault_ticks = 0;
+	l->b->ops->soon(l->b->ctx);
+	if (++l->faults < FAULTS_MAX || l->renew)
+		return;
+	l->renew = true;
+	worker_breach(l->b, &l->scsid, "its lower lane is made anew");
+	worker_breach(l->b, &l->storaged, "its lower lane is made anew");
+	lun_dirty(l);
+}
+
+void
+lower_try_renew(struct lun_rt *l)
+{
+	struct objects fresh;
+	int err;
+
+	if (!l->renew || worker_attached(&l->scsid) || worker_attached(&l->storaged))
+		return;
+	l->renew = false;
+	l->faults = 0;
+	err = objects_create(&fresh, l->name, LOWER_SLOTS, SCRATCH_BYTES);
+	if (err) { /* tried again after the next faults */
+		log_err("lun=%s: no memory objects: %s", l->name, strerror(-err));
+	} else {
+		objects_close(&l->lower);
+		l->lower = fresh;
+		l->sub_used = l->status_used = false;
+		log_warn("lun=%s: its lower lane has new memory", l->name);
+	}
+	if (l->storaged.state == W_HELLO)
+		storaged_hello(l->b, &l->storaged);
+	if (l->scsid.state == W_HELLO)
+		scsid_hello(l->b, &l->scsid);
 }

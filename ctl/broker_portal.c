@@ -354,6 +354,8 @@ on_violation(struct broker *b, struct worker *w, const Tgt__WorkerMsg *m)
 	}
 	worker_breach(b, guilty, "%s reports lane=%u: %.120s", w->unit.name, id,
 		      m->violation->text);
+	if (!id)
+		lower_fault(w->lun);
 	return 0;
 }
 

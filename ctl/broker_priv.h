@@ -23,6 +23,8 @@ enum {
 	FENCE_FIRST_MS = 500, /* nobody of ours had the store before */
 	FENCE_AGAIN_MS = 30000, /* the writes of a dead storaged land first */
 	DEATHS_MAX = 5, /* in a row, by own fault, without Ready */
+	FAULTS_MAX = 2, /* of a lower lane, in a row: its memory is given up */
+	FAULT_TICKS = 10, /* seconds without one: not in a row */
 	PEERS_MAX = 2048, /* connections that have not proved who they are */
 	PEER_TICKS = 5, /* seconds they have for it */
 	HASH = 256,
@@ -83,6 +85,8 @@ struct lun_rt {
 	struct objects lower;
 	uint32_t lower_epoch;
 	bool sub_used, status_used; /* that end has been attached before */
+	unsigned faults, fault_ticks; /* see FAULTS_MAX */
+	bool renew; /* the lower lane is to get new memory */
 	bool known; /* storaged was Ready once: */
 	uint64_t size, dev, ino;
 	bool can_flush;
@@ -214,6 +218,10 @@ void storaged_ready(struct broker *b, struct worker *w, const Tgt__Ready *r);
 void scsid_ready(struct broker *b, struct worker *w, const Tgt__Ready *r);
 void storaged_gone(struct broker *b, struct worker *w);
 void scsid_gone(struct broker *b, struct worker *w);
+/* One of its two workers could not attach the lower lane, or saw the other
+ * break its rules: what a dead one left there may be the cause. */
+void lower_fault(struct lun_rt *l);
+void lower_try_renew(struct lun_rt *l);
 /* Nothing more to do for a dying LUN: frees it, true. */
 bool lun_try_end(struct lun_rt *l);
 

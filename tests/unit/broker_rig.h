@@ -494,4 +494,57 @@ rig_end(void)
 	model_done(&rig.m);
 }
 
+/* ---- scripts ------------------------------------------------------------- */
+
+static const struct row up[] = {
+	{ "started portal 0", NULL },
+	{ "hello portal 0", NULL },
+	{ "ready portal 0", NULL },
+	{ "started scsid inventory", NULL },
+	{ "hello scsid inventory", NULL },
+	{ "ready scsid inventory", NULL },
+	{ "lun a", NULL },
+	{ "started storaged a", NULL },
+	{ "started scsid a", NULL },
+	{ "hello storaged a", NULL },
+	{ "hello scsid a", NULL },
+	{ "ready storaged a 1048576", NULL },
+	{ "ready scsid a", NULL },
+	{ "map 0 a", NULL },
+	{ "session 1 " IQN, NULL },
+	{ 0 },
+};
+
+static const struct row opened[] = {
+	{ "open 7 1 0 1", NULL },
+	{ "pool+ a 1", NULL },
+	{ "lane+ a 1", NULL },
+	{ "nexus+ a 1", NULL },
+	{ 0 },
+};
+
+struct script {
+	const char *name;
+	int prologue; /* 0: none, 1: up, 2: up and opened */
+	const struct row *rows;
+};
+
+/* Every script, each on a broker of its own. */
+static inline void
+play_scripts(const struct script *s, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		int before = tap_bad;
+
+		rig_begin(UINT64_C(4) << 30);
+		if (s[i].prologue >= 1)
+			play(up);
+		if (s[i].prologue >= 2)
+			play(opened);
+		play(s[i].rows);
+		rig_end();
+		CHECK_MSG(tap_bad == before, "in script \"%s\"", s[i].name);
+	}
+}
+
 #endif
