@@ -104,9 +104,12 @@ receive(int sock, const ProtobufCMessageDescriptor *type, struct chan_msg *m, in
 	int err;
 
 	memset(m, 0, sizeof(*m));
+	/* A peer that ended with messages of ours unread resets the connection,
+	 * and the kernel says so once, before the last words that it had sent:
+	 * they are why it ended. */
 	do
 		n = recvmsg(sock, &mh, flags | MSG_CMSG_CLOEXEC);
-	while (n < 0 && errno == EINTR);
+	while (n < 0 && (errno == EINTR || errno == ECONNRESET));
 	if (n < 0)
 		return -errno;
 	err = collect_fds(&mh, m);

@@ -335,6 +335,24 @@ test_ends(void)
 	ev_loop_destroy(loop);
 }
 
+/* It fails and ends while a message of ours is on its way to it. */
+static void
+test_last_words(void)
+{
+	struct chan_msg m;
+
+	make_pair();
+	CHECK_EQ(chan_send_fd(pair[1], failed_msg(1, "unread"), NULL, 0), 0);
+	CHECK_EQ(chan_send_fd(pair[0], failed_msg(5, "last words"), NULL, 0), 0);
+	close(pair[0]);
+	CHECK_EQ(chan_recv_fd(pair[1], DESC, &m), 1);
+	if (m.body)
+		CHECK_STR(((Tgt__WorkerMsg *)m.body)->failed->text, "last words");
+	chan_msg_done(&m);
+	CHECK_EQ(chan_recv_fd(pair[1], DESC, &m), 0);
+	close(pair[1]);
+}
+
 int
 main(void)
 {
@@ -344,5 +362,6 @@ main(void)
 	TEST(test_paths);
 	TEST(test_slow_peer);
 	TEST(test_ends);
+	TEST(test_last_words);
 	return tap_done();
 }
