@@ -28,6 +28,7 @@
 
 enum {
 	FIRST_UID = 1900000000, /* of the workers, when we are root */
+	UIDS = 1 << 30, /* none is used twice while we live */
 	THREADS_MAX = 4,
 	SESSIONS_MAX = 1024,
 	CONNECTIONS_MAX = 1088, /* and 64 that have not logged in */
@@ -236,6 +237,7 @@ on_terminate(struct ctld *d, const Tgt__WorkerMsg *m, struct chan_msg *cm)
 {
 	log_debug("the supervisor ends the service");
 	d->verbs.stopping = true;
+	broker_terminate(d->broker);
 	clients_stop(&d->clients);
 }
 
@@ -501,7 +503,7 @@ main(int argc, char **argv)
 		.max_connections = CONNECTIONS_MAX,
 		.pool_budget = POOL_BUDGET,
 		.login_timeout_s = LOGIN_TIMEOUT_S,
-		.first_uid = geteuid() ? 0 : FIRST_UID,
+		.first_uid = sandbox_can_drop(FIRST_UID, UIDS) ? FIRST_UID : 0,
 	};
 	char why[STATE_WHY];
 	int rc = parse_options(&d, argc, argv);
@@ -511,6 +513,9 @@ main(int argc, char **argv)
 	log_open("tgt-ctld", NULL, d.level);
 	signal(SIGPIPE, SIG_IGN);
 	umask(077);
+	if (!cfg.first_uid && !geteuid())
+		log_warn("the workers run as our user: this container has no other users, or "
+			 "does not let us become them");
 	if (take_sockets(&d)) {
 		log_err("no sockets were passed: tgt-ctld is started by tgt-run");
 		return 1;

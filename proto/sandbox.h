@@ -65,8 +65,9 @@ int sandbox_enter_dirs(enum sandbox_mode mode, uint32_t uid, uint32_t gid,
 
 /*
  * True if we may become any user and group from @first on, @count of them: we
- * are root, and in our user namespace (a rootless container) they exist and
- * setgroups is not denied.  For whoever chooses the uids of ConfigDone.
+ * are root with the capabilities for it, and in our user namespace (a rootless
+ * container) they exist and setgroups is not denied.  For whoever chooses the
+ * uids of ConfigDone.
  */
 bool sandbox_can_drop(uint32_t first, uint32_t count);
 

@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -349,6 +350,30 @@ test_can_drop(void)
 	CHECK_MSG(WIFEXITED(st) && !WEXITSTATUS(st), "status 0x%x", st);
 }
 
+/* "docker run --cap-drop ALL": root, and nobody to become either. */
+static void
+test_cannot_drop_without_capability(void)
+{
+	int st = 0;
+	pid_t pid;
+
+	fflush(stdout);
+	pid = fork();
+	if (!pid) {
+		struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+		struct __user_cap_data_struct cap[_LINUX_CAPABILITY_U32S_3] = { 0 };
+
+		if (syscall(SYS_capget, &head, cap) < 0)
+			_exit(1);
+		cap[0].effective &= ~(1u << CAP_SETUID);
+		if (syscall(SYS_capset, &head, cap) < 0)
+			_exit(2);
+		_exit(sandbox_can_drop(0, 1) ? 3 : 0);
+	}
+	waitpid(pid, &st, 0);
+	CHECK_MSG(WIFEXITED(st) && !WEXITSTATUS(st), "status 0x%x", st);
+}
+
 static void
 test_mode(void)
 {
@@ -370,6 +395,7 @@ main(void)
 		return 1;
 	TEST(test_mode);
 	TEST(test_can_drop);
+	TEST(test_cannot_drop_without_capability);
 	TEST(test_rows);
 	TEST(test_drop);
 	rmdir(dir);
