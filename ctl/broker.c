@@ -353,6 +353,12 @@ broker_unit_message(struct broker *b, const Tgt__WorkerMsg *m)
 	return err;
 }
 
+void
+broker_terminate(struct broker *b)
+{
+	b->units.ending = true;
+}
+
 /* ---- the loop of consequences ---------------------------------------- */
 
 static void

@@ -64,6 +64,8 @@ void broker_hangup(struct broker *b, struct peer *p); /* calls ops->close */
 /* UnitStarted, UnitExited.  0 or -EPROTO. */
 int broker_unit_message(struct broker *b, const Tgt__WorkerMsg *m);
 void broker_tick(struct broker *b);
+/* Terminate: units end one after the other, and none is started again. */
+void broker_terminate(struct broker *b);
 
 /* ---- what the operator changes --------------------------------------- */
 

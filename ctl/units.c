@@ -39,6 +39,8 @@ send_start(struct units *us, struct unit *u)
 	Tgt__UnitStart s = TGT__UNIT_START__INIT;
 	Tgt__WorkerMsg m;
 
+	if (us->ending)
+		return;
 	s.unit = u->name;
 	u->asked = true;
 	us->ops->send(us->ctx, WRAP(&m, UNIT_START, unit_start, &s));

@@ -40,6 +40,7 @@ struct units {
 	struct list all;
 	const struct units_ops *ops;
 	void *ctx;
+	bool ending; /* the supervisor ends the service: nothing is started */
 };
 
 void units_init(struct units *us, const struct units_ops *ops, void *ctx);

@@ -19,7 +19,7 @@
  *	nexus+ NAME NEXUS [ERR]  nexus- NAME NEXUS
  *	lun NAME  unlun NAME  revive NAME         the operator's
  *	map NUMBER NAME  unmap NUMBER
- *	tick
+ *	tick  terminate
  */
 #ifndef TESTS_BROKER_RIG_H
 #define TESTS_BROKER_RIG_H
@@ -451,6 +451,8 @@ event(const char *line)
 		operator_event(verb, "", (unsigned)atoi(w1));
 	else if (!strcmp(verb, "tick"))
 		broker_tick(rig.b);
+	else if (!strcmp(verb, "terminate"))
+		broker_terminate(rig.b);
 	else
 		operator_event(verb, w1, 0);
 }

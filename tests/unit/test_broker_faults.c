@@ -92,11 +92,22 @@ static const struct row lower_lane_faults_not_in_a_row[] = {
 	{ 0 },
 };
 
+static const struct row the_service_ends[] = {
+	{ "terminate", "" },
+	{ "hangup scsid a", "storaged.a<LaneEpoch 0 e2; portal.0<LaneEpoch 1 e2" },
+	{ "exited scsid a exit 0 stays", "" },
+	{ "revive a", "" },
+	{ "hangup storaged a", "" },
+	{ "exited storaged a exit 0 stays", "" },
+	{ 0 },
+};
+
 static const struct script scripts[] = {
 	{ "refused and asked again", 2, refused_and_asked_again },
 	{ "lower lane accused twice", 2, lower_lane_accused_twice },
 	{ "lower lane cannot be attached", 2, lower_lane_cannot_be_attached },
 	{ "lower lane: faults not in a row", 2, lower_lane_faults_not_in_a_row },
+	{ "the service ends", 2, the_service_ends },
 };
 
 static void
