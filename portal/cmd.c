@@ -105,6 +105,25 @@ stage_free(struct cmd *c)
 	c->stage = NULL;
 }
 
+/* It neither has a slot of the lane nor waits for one any more: from here on the
+ * lane may be closed before the command ends. */
+static void
+leave_plane(struct cmd *c)
+{
+	if (c->plane && !c->plane->refs) /* it may have been the last one there */
+		c->sess->th->reap = c->sess->th->again = true;
+	c->plane = NULL;
+}
+
+/* Leaves the queue it waits in, if it does. */
+static void
+leave_queue(struct cmd *c)
+{
+	list_del(&c->link);
+	if (!c->granted)
+		leave_plane(c);
+}
+
 void
 cmd_uncount(struct cmd *c)
 {
@@ -129,8 +148,7 @@ cmd_end(struct cmd *c)
 	list_del(&c->r2t_link);
 	if (c->granted)
 		plane_release(c->plane, c);
-	if (c->plane && !c->plane->refs) /* it may have been the last one there */
-		s->th->reap = s->th->again = true;
+	leave_plane(c);
 	if (c->stage)
 		stage_free(c);
 	s->cmds.live--;
@@ -330,16 +348,21 @@ may_submit(const struct cmd *c)
 void
 cmd_advance(struct cmd *c)
 {
-	/* RFC 7143 11.4.2: no response before the data on its way has come. */
+	/* RFC 7143 11.4.2: no response before the data on its way has come.  Of a
+	 * command that is being aborted it may never come: open-iscsi stops. */
 	if (c->done) {
-		if (!data_on_its_way(c) && c->state != CMD_ANSWER)
+		if (c->state == CMD_ANSWER)
+			return;
+		if (!data_on_its_way(c))
 			answer(c);
+		else if (c->tmf_waiter)
+			cmd_end(c);
 		return;
 	}
 	if (c->overflow) {
 		if (c->state == CMD_HELD)
 			return; /* not its turn yet */
-		list_del(&c->link); /* leaves the queue it waits in */
+		leave_queue(c);
 		cmd_fail(c, STATUS_TASK_SET_FULL, 0, 0);
 		return;
 	}
@@ -460,7 +483,7 @@ cmd_cancel_sense(struct cmd *c, uint8_t key, uint16_t asc_ascq)
 		cmd_cancel(c);
 		return;
 	}
-	list_del(&c->link); /* leaves the queue it waits in */
+	leave_queue(c);
 	cmd_fail(c, STATUS_CHECK_CONDITION, key, asc_ascq);
 }
 

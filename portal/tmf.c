@@ -78,7 +78,9 @@ abort_task(struct conn *c, const struct bhs *b, const struct pdu_tmf_req *r)
 			victim = victim->tmf_waiter;
 		victim->tmf_waiter = tmf;
 		victim = cmd_find(&s->cmds, r->ref_itt);
-		if (!victim->done)
+		if (victim->done)
+			cmd_advance(victim);
+		else
 			cmd_cancel(victim);
 		return 0; /* answered by cmd_end() of the victim */
 	} else {
@@ -98,14 +100,15 @@ lun_reset(struct conn *c, const struct bhs *b, const struct pdu_tmf_req *r)
 	tmf = tmf_new(c, r, b->immediate);
 	if (!tmf)
 		return ISCSI_REJECT_IMMEDIATE;
-	/* What precedes it and was not submitted ends here; the rest by the
-	 * logical unit. */
+	/* What precedes it and was not submitted, or has ended but for its data,
+	 * ends here; the rest by the logical unit. */
 	for (i = 0; i < t->fresh; i++) {
 		struct cmd *cmd = &t->tab[i];
 
-		if (cmd == tmf || cmd->tmf || cmd->lun != r->lun || cmd->done)
+		if (cmd == tmf || cmd->tmf || cmd->lun != r->lun)
 			continue;
-		if (cmd->state == CMD_PARKED || cmd->state == CMD_READY)
+		if (cmd->done ? cmd->state != CMD_ANSWER :
+				cmd->state == CMD_PARKED || cmd->state == CMD_READY)
 			cmd_cancel(cmd);
 	}
 	cmd_start(tmf);

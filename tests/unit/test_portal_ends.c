@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Commands, lanes and sessions of a portal that end while something of them is
+ * still under way.
+ */
+#include "tap.h"
+
+#include "portal_rig.h"
+
+static struct rig_pdu pdu;
+static const uint8_t data[65536];
+
+static void
+expect_status(struct rig *r, uint32_t itt, uint8_t status)
+{
+	CHECK(rig_recv(r, &pdu));
+	CHECK_EQ(pdu.op, ISCSI_OP_SCSI_RSP);
+	CHECK_EQ(get_be32(pdu.raw + BHS_ITT), itt);
+	CHECK_EQ(pdu.raw[3], status);
+}
+
+static void
+expect_tmf(struct rig *r, uint32_t itt, uint8_t response)
+{
+	CHECK(rig_recv(r, &pdu));
+	CHECK_EQ(pdu.op, ISCSI_OP_TMF_RSP);
+	CHECK_EQ(get_be32(pdu.raw + BHS_ITT), itt);
+	CHECK_EQ(pdu.raw[2], response);
+}
+
+/* Is @itt free again?  A command that still has it would have this rejected. */
+static void
+expect_free(struct rig *r, uint32_t itt)
+{
+	uint32_t next = r->itt;
+
+	r->refuse = r->hold = false;
+	r->itt = itt - 1;
+	expect_status(r, rig_cmd(r, RIG_F, 0, 0, NULL, 0), STATUS_GOOD);
+	r->itt = next;
+}
+
+/* A write that waited for memory is told that its LUN is gone, and answered when
+ * its data has come (RFC 7143 11.4.2): long after the lane was given back. */
+static void
+test_answer_outlives_lane(void)
+{
+	struct rig *r = rig_new();
+	uint32_t itt;
+	int i;
+
+	r->pool_size = 1 << 20;
+	rig_connect(r);
+	r->hold = true;
+	for (i = 0; i < 4; i++)
+		rig_cmd(r, RIG_F | RIG_R, 0, 512, NULL, 0);
+	itt = rig_cmd(r, RIG_W, 0, 8, data, 512);
+	RIG_UNTIL(r, r->n_submitted == 4);
+	CHECK(rig_silent(r)); /* the write has been received */
+	thread_revoke(&r->th, 1);
+	for (i = 0; i < 4; i++)
+		CHECK(rig_recv(r, &pdu) && pdu.raw[3] == STATUS_CHECK_CONDITION);
+	RIG_UNTIL(r, r->n_released == 1);
+	rig_data_out(r, itt, ISCSI_TAG_NONE, 0, 512, data, 3584, true);
+	expect_status(r, itt, STATUS_CHECK_CONDITION);
+	CHECK_EQ(get_be16(pdu.data + 2 + 12), ASC_LU_NOT_SUPPORTED);
+	rig_end(r, 1);
+}
+
+/* 11.5.1: refused early, so that its answer waits for its data; aborted then, an
+ * initiator (open-iscsi) sends no more of it. */
+static void
+test_abort_refused(void)
+{
+	struct rig *r = rig_session();
+	uint32_t victim, itt;
+
+	r->refuse = true;
+	victim = rig_cmd(r, RIG_W, 0, 1024, data, 4096);
+	CHECK(rig_silent(r));
+	CHECK_EQ(r->n_submitted, 1);
+	itt = rig_tmf(r, ISCSI_TMF_ABORT_TASK, victim);
+	expect_tmf(r, itt, ISCSI_TMF_RSP_COMPLETE);
+	expect_free(r, victim);
+	rig_end(r, 1);
+}
+
+/* The same, but the refusal comes after the abort, with R2Ts outstanding. */
+static void
+test_refused_aborted(void)
+{
+	struct rig *r = rig_make(true);
+	struct rig_lane *l = &r->lanes[0];
+	uint32_t victim, itt;
+	uint16_t slot = 0;
+
+	rig_connect(r);
+	victim = rig_cmd(r, RIG_F | RIG_W, 0, 1024, NULL, 0);
+	CHECK(rig_recv(r, &pdu) && pdu.op == ISCSI_OP_R2T);
+	CHECK(rig_recv(r, &pdu) && pdu.op == ISCSI_OP_R2T);
+	while (!l->is_held[slot])
+		slot++;
+	itt = rig_tmf(r, ISCSI_TMF_ABORT_TASK, victim);
+	thread_once(&r->th);
+	l->is_held[slot] = false;
+	rig_done(r, l, &l->held[slot], STATUS_CHECK_CONDITION);
+	expect_tmf(r, itt, ISCSI_TMF_RSP_COMPLETE);
+	expect_free(r, victim);
+	rig_end(r, 1);
+}
+
+static void
+test_reset_refused(void)
+{
+	struct rig *r = rig_session();
+	uint32_t victim, itt;
+
+	r->refuse = true;
+	victim = rig_cmd(r, RIG_W, 0, 1024, data, 4096);
+	CHECK(rig_silent(r));
+	itt = rig_tmf(r, ISCSI_TMF_LUN_RESET, ISCSI_TAG_NONE);
+	expect_tmf(r, itt, ISCSI_TMF_RSP_COMPLETE);
+	expect_free(r, victim);
+	rig_end(r, 1);
+}
+
+int
+main(void)
+{
+	TEST(test_answer_outlives_lane);
+	TEST(test_abort_refused);
+	TEST(test_refused_aborted);
+	TEST(test_reset_refused);
+	return tap_done();
+}
