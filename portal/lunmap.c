@@ -114,6 +114,10 @@ lunmap_opened(struct lun_entry *e, struct plane *plane, int err)
 
 	assert(e->state == LUN_OPENING);
 	list_del(&e->open_link);
+	if (!e->sess) {
+		free(e);
+		return;
+	}
 	e->state = plane && !e->stale ? LUN_OPEN : LUN_CLOSED;
 	if (e->state == LUN_OPEN) {
 		e->plane = plane;
@@ -183,22 +187,13 @@ lunmap_done(struct session *s)
 	struct lun_entry *e;
 
 	list_for_each(e, &s->luns.entries, link) {
-		assert(e->state != LUN_OPENING && list_empty(&e->parked));
+		assert(list_empty(&e->parked));
 		if (e->plane)
 			plane_unref(e->plane);
 		list_del(&e->link);
-		free(e);
+		e->sess = NULL;
+		if (e->state != LUN_OPENING)
+			free(e);
 	}
 	s->luns.n = 0;
-}
-
-unsigned
-lunmap_opening(const struct session *s)
-{
-	struct lun_entry *e;
-	unsigned n = 0;
-
-	list_for_each(e, &s->luns.entries, link)
-		n += e->state == LUN_OPENING;
-	return n;
 }

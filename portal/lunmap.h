@@ -24,7 +24,7 @@ enum lun_state {
 struct lun_entry {
 	struct list link; /* of the session */
 	struct list open_link; /* of the thread, in LUN_OPENING */
-	struct session *sess;
+	struct session *sess; /* NULL: it was over before the answer */
 	uint64_t lun;
 	uint64_t cookie; /* of the LunOpen in LUN_OPENING */
 	enum lun_state state;
@@ -57,10 +57,9 @@ void lunmap_invalidate(struct session *s, const uint64_t *lun, size_t n);
 /* Forgets everything that leads to @p.  Its commands must be over. */
 void lunmap_forget(struct session *s, struct plane *p);
 
-/* Forgets all entries; none may have commands or be opening. */
+/* Forgets all entries; none may have commands.  What is opening is the thread's
+ * from here on, until lunmap_opened(): ctld may keep a LunOpen for as long as
+ * the LUN does not come up, and answers it when it hears that the session is over. */
 void lunmap_done(struct session *s);
-
-/* LunOpens whose answers are still to come. */
-unsigned lunmap_opening(const struct session *s);
 
 #endif

@@ -88,7 +88,7 @@ session_lost(struct session *s)
 void
 session_check_over(struct session *s)
 {
-	if (s->conn || s->over || s->cmds.live || lunmap_opening(s))
+	if (s->conn || s->over || s->cmds.live)
 		return;
 	s->over = true;
 	s->th->again = true;

@@ -231,10 +231,8 @@ run_lun_opened(void *owner, struct mail *m)
 			d->err = ENOENT;
 		}
 	}
-	if (e) {
+	if (e)
 		lunmap_opened(e, p && !p->revoked ? p : NULL, d->err);
-		session_check_over(e->sess); /* it may have waited for this */
-	}
 	th->reap = th->again = true;
 	free(d);
 }

@@ -124,6 +124,33 @@ test_reset_refused(void)
 	rig_end(r, 1);
 }
 
+/* A LunOpen may wait for a LUN that does not come up: the session is over all
+ * the same, and whoever reinstates it can use its other LUNs.  ctld answers what
+ * waited with ECANCELED, or had granted it already. */
+static void
+test_drop_opening(void)
+{
+	struct rig *r = rig_new();
+	int i;
+
+	r->hold_open = true;
+	for (i = 0; i < 2; i++) {
+		rig_connect(r);
+		rig_cmd(r, RIG_F, 0, 0, NULL, 0);
+		RIG_UNTIL(r, r->n_open == i + 1);
+		CHECK_EQ(r->n_over, i);
+		close(r->fd);
+		RIG_UNTIL(r, r->n_over == i + 1);
+	}
+	thread_lun_opened(&r->th, r->open_cookie[0], ECANCELED, 0, NULL);
+	rig_answer_open(r, r->open_cookie[1]);
+	RIG_UNTIL(r, r->n_released == 1);
+	r->hold_open = false;
+	rig_connect(r);
+	expect_status(r, rig_cmd(r, RIG_F, 0, 0, NULL, 0), STATUS_GOOD);
+	rig_end(r, 3);
+}
+
 int
 main(void)
 {
@@ -131,5 +158,6 @@ main(void)
 	TEST(test_abort_refused);
 	TEST(test_refused_aborted);
 	TEST(test_reset_refused);
+	TEST(test_drop_opening);
 	return tap_done();
 }

@@ -569,23 +569,6 @@ test_held_session(void)
 	rig_end(r, 1);
 }
 
-/* Hung up while LunOpen is on its way: over when the answer has come. */
-static void
-test_drop_opening(void)
-{
-	struct rig *r = rig_new();
-
-	r->hold_open = true;
-	rig_connect(r);
-	rig_cmd(r, RIG_F, 0, 0, NULL, 0);
-	RIG_UNTIL(r, r->n_open == 1);
-	shutdown(r->fd, SHUT_WR);
-	CHECK(rig_silent(r));
-	CHECK_EQ(r->n_over, 0);
-	rig_answer_open(r, r->open_cookie[0]);
-	rig_end(r, 1);
-}
-
 /* The LUN goes: its commands are told so, the lane comes back. */
 static void
 test_revoke(void)
@@ -630,7 +613,6 @@ main(void)
 	TEST(test_rejects);
 	TEST(test_discovery);
 	TEST(test_held_session);
-	TEST(test_drop_opening);
 	TEST(test_revoke);
 	return tap_done();
 }
