@@ -101,11 +101,12 @@ struct run_options {
 struct run {
 	struct ev_loop *loop;
 	struct run_options opt;
-	char libexec[PATH_MAX];
+	char libexec[PATH_MAX + 32];
 	char state[RUN_PATH_MAX], runtime[RUN_PATH_MAX];
 	char control_path[RUN_PATH_MAX], worker_path[RUN_PATH_MAX], notify_path[RUN_PATH_MAX];
 	char scratch[RUN_PATH_MAX]; /* removed with all it holds at the end; or "" */
 	bool made_runtime;
+	int lock_fd; /* the runtime directory, locked */
 	int control_fd, worker_fd, notify_fd;
 	int null_fd;
 	int log_fd; /* stderr of the children */

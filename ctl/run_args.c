@@ -169,7 +169,8 @@ static const struct row {
 	{ "sandbox", "enforce|log", set_sandbox, "Both:",
 	  "kill on (default), or only log, a forbidden system call" },
 	{ "libexec", "DIR", set_libexec, NULL,
-	  "where tgt-ctld and the others are; default: beside tgt-run" },
+	  "where tgt-ctld and the others are; default: beside tgt-run, or\n"
+	  "                         ../libexec/tgt from there" },
 	{ "verbose", NULL, set_verbose, NULL, "log more" },
 	{ "help", NULL, NULL, NULL, "this text" },
 	{ "version", NULL, NULL, NULL, "print the version" },

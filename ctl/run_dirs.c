@@ -10,10 +10,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "ctl/run.h"
+
+#define OTHER "another tgt-run serves here"
 
 static int
 failed(const char *path, const char *why)
@@ -126,7 +130,7 @@ choose_state(struct run *r)
 static int
 find_programs(struct run *r)
 {
-	char self[PATH_MAX], program[PATH_MAX + 32];
+	char self[PATH_MAX], program[PATH_MAX + 64];
 	ssize_t n;
 
 	if (r->opt.libexec) {
@@ -137,7 +141,11 @@ find_programs(struct run *r)
 		if (n < 0)
 			return failed("/proc/self/exe", strerror(errno));
 		self[n] = 0;
-		strcpy(r->libexec, dirname(self));
+		snprintf(r->libexec, sizeof(r->libexec), "%s", dirname(self));
+		snprintf(program, sizeof(program), "%s/%s", r->libexec, run_prog_names[RUN_CTLD]);
+		/* As "make install" places them, seen from sbin. */
+		if (access(program, X_OK) < 0)
+			snprintf(r->libexec, sizeof(r->libexec), "%s/../libexec/tgt", self);
 	}
 	for (enum run_prog p = 0; p < RUN_N_PROGS; p++) {
 		snprintf(program, sizeof(program), "%s/%s", r->libexec, run_prog_names[p]);
@@ -150,13 +158,32 @@ find_programs(struct run *r)
 	return 0;
 }
 
+/* The sockets alone cannot refuse one that starts at the same instant. */
+static int
+lock_runtime(struct run *r)
+{
+	r->lock_fd = open(r->runtime, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (r->lock_fd >= 0 && flock(r->lock_fd, LOCK_EX | LOCK_NB) == 0)
+		return 0;
+	return failed(r->runtime, errno == EWOULDBLOCK ? OTHER : strerror(errno));
+}
+
+/* We have the lock: who still answers is what a killed tgt-run has left, and
+ * that ends by itself. */
 static int
 open_socket(const char *path, int *fd)
 {
-	*fd = chan_listen(path, 0600);
+	const struct timespec pause = { .tv_nsec = 50000000 };
+
+	for (int i = 0; i < 100; i++) {
+		*fd = chan_listen(path, 0600);
+		if (*fd != -EADDRINUSE)
+			break;
+		nanosleep(&pause, NULL);
+	}
 	if (*fd >= 0)
 		return 0;
-	return failed(path, *fd == -EADDRINUSE ? "another tgt-run serves here" : strerror(-*fd));
+	return failed(path, *fd == -EADDRINUSE ? OTHER : strerror(-*fd));
 }
 
 int
@@ -169,6 +196,8 @@ run_dirs_open(struct run *r)
 		rc = choose_runtime(r);
 	if (!rc)
 		rc = make_dir(r->runtime, &r->made_runtime);
+	if (!rc)
+		rc = lock_runtime(r);
 	if (!rc)
 		rc = choose_state(r);
 	if (rc)
@@ -217,4 +246,7 @@ run_dirs_remove(struct run *r)
 	if (*r->scratch)
 		nftw(r->scratch, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 	*r->scratch = 0;
+	if (r->lock_fd >= 0)
+		close(r->lock_fd);
+	r->lock_fd = -1;
 }

@@ -112,7 +112,7 @@ standard_streams(const struct run *r)
 void
 run_exec(struct run *r, struct run_unit *u, int gate, int sup)
 {
-	char path[PATH_MAX + 32], instance[RUN_INSTANCE_MAX + 16], sandbox[32];
+	char path[PATH_MAX + 64], instance[RUN_INSTANCE_MAX + 16], sandbox[32];
 	char *argv[6];
 	int n = 0;
 	char go;

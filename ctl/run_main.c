@@ -101,16 +101,23 @@ open_standard_streams(void)
 	return fd < 0 ? -errno : fd;
 }
 
+/* Before anything is made that would have to be removed; and as PID 1 a signal
+ * that nobody watches is none.  They are seen to when the loop runs. */
+static void
+watch_signals(struct run *r)
+{
+	watch_signal(r, &r->term, SIGTERM);
+	watch_signal(r, &r->interrupt, SIGINT);
+	if (r->opt.n_exports)
+		watch_signal(r, &r->hup, SIGHUP); /* the terminal is gone */
+}
+
 static int
 start(struct run *r)
 {
 	const struct run_unit_name ctld = { .prog = RUN_CTLD };
 	int err;
 
-	watch_signal(r, &r->term, SIGTERM);
-	watch_signal(r, &r->interrupt, SIGINT);
-	if (r->opt.n_exports)
-		watch_signal(r, &r->hup, SIGHUP); /* the terminal is gone */
 	err = run_notify_open(r);
 	if (!err && r->opt.n_exports)
 		err = run_log_start(r);
@@ -140,7 +147,7 @@ run(struct run *r)
 {
 	int err;
 
-	r->control_fd = r->worker_fd = r->notify_fd = r->sup.fd = -1;
+	r->control_fd = r->worker_fd = r->notify_fd = r->lock_fd = r->sup.fd = -1;
 	r->log_fd = STDERR_FILENO;
 	list_init(&r->units);
 	list_init(&r->listeners);
@@ -160,6 +167,7 @@ run(struct run *r)
 	unsetenv("NOTIFY_SOCKET");
 
 	run_units_init(r);
+	watch_signals(r);
 	r->exit_code = 1;
 	if (run_dirs_open(r) == 0) {
 		err = start(r);

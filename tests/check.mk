@@ -6,7 +6,7 @@
 
 SIM_SEEDS ?= 20000
 FLIPS     ?= 1000000
-E2E       := qemu_io disk_roundtrip libiscsi_tools conformance bad_input config sandbox stop frozen
+E2E       := qemu_io disk_roundtrip libiscsi_tools conformance bad_input config sandbox stop frozen supervisor_killed
 
 .PHONY: check-flip
 
@@ -46,7 +46,7 @@ bench: all $(BENCH)
 # Coverage-guided fuzzing; needs clang: make CC=clang SAN=fuzz fuzz
 fuzz:
 ifneq ($(CC)-$(SAN),clang-fuzz)
-	@$(MAKE) CC=clang SAN=fuzz fuzz
+	@$(MAKE) CC=clang SAN=fuzz B=$(B:gcc=clang)-fuzz fuzz
 else
 fuzz: $(FUZZ:fuzz_%=$(B)/tests/fuzz/run_%)
 	@for f in $(FUZZ:fuzz_%=%); do \
