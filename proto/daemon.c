@@ -430,6 +430,7 @@ daemon_main(const struct daemon_steps *steps, void *ctx, int argc, char **argv)
 		rc = fail(sock, &failed, rc, "cannot enter the sandbox");
 		goto out;
 	}
+	malloc_trim(0); /* libseccomp's heap was greater than all that follows */
 	rc = serve(&d, sock);
 	sock = -1;
 out:

@@ -226,7 +226,7 @@ struct lane_event {
 
 /*
  * Attach.  @epoch is ctld's.  For fresh memory (all zero) @fresh is true and
- * the half's header is written; otherwise the halves are those of a previous
+ * the half's header is written, no slot touched; otherwise the halves are those of a previous
  * incarnation and the caller harvests (lane_sub_ready, lane_sub_scan,
  * lane_sub_state); nothing is named again by itself.
  * Returns an object or NULL with errno (EINVAL: geometry, ENOMEM, EPROTO: the

@@ -54,13 +54,16 @@ lane_maps_check(const struct lane_maps *maps, uint32_t epoch)
 }
 
 int
-lane_header_init(struct lane_half *own, const struct lane_half *peer, uint32_t nslots)
+lane_header_init(struct lane_half *own, const struct lane_half *peer, uint32_t nslots,
+		 bool fresh)
 {
 	uint64_t want = lane_pair(LANE_MAGIC, LANE_VERSION << 16 | nslots);
 	uint64_t mine = atomic_load_explicit(&own->header.v, memory_order_relaxed);
 	uint64_t theirs = atomic_load_explicit(&peer->header.v, memory_order_relaxed);
 
 	if ((mine && mine != want) || (theirs && theirs != want))
+		return -EPROTO;
+	if (fresh && lane_low(atomic_load_explicit(&own->published.v, memory_order_relaxed)))
 		return -EPROTO;
 	atomic_store_explicit(&own->header.v, want, memory_order_relaxed);
 	return 0;

@@ -77,9 +77,11 @@ int lane_maps_check(const struct lane_maps *maps, uint32_t epoch);
 /*
  * Writes the header of one's own half unless it is there already.  Returns 0,
  * or -EPROTO when either half is of another version or geometry (all zero is
- * right for a half that nobody has attached to yet).
+ * right for a half that nobody has attached to yet), or when something was named
+ * in one's own ring although the memory is said to be @fresh.
  */
-int lane_header_init(struct lane_half *own, const struct lane_half *peer, uint32_t nslots);
+int lane_header_init(struct lane_half *own, const struct lane_half *peer, uint32_t nslots,
+		     bool fresh);
 
 /*
  * One copy of a request out of shared memory: the counts first, then only what

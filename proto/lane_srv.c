@@ -89,12 +89,13 @@ name(struct lane_server *v, uint16_t slot)
 
 /* ---- attach -------------------------------------------------------------- */
 
+/* Fresh slots are not looked at: that alone would give each of them memory. */
 static int
-adopt(struct lane_server *v)
+adopt(struct lane_server *v, bool fresh)
 {
-	int rc = lane_header_init(v->out.own, v->out.peer, v->nslots);
+	int rc = lane_header_init(v->out.own, v->out.peer, v->nslots, fresh);
 
-	for (uint32_t i = 0; i < v->nslots && !rc; i++) {
+	for (uint32_t i = 0; i < v->nslots && !rc && !fresh; i++) {
 		struct srv_slot *p = &v->own[i];
 		uint64_t w = atomic_load_explicit(&v->status[i].word, memory_order_relaxed);
 
@@ -106,17 +107,6 @@ adopt(struct lane_server *v)
 		p->flags = w ? F_INTENT : 0;
 	}
 	return rc;
-}
-
-/* Is every slot as in memory that nobody has used? */
-static bool
-is_unused(const struct lane_server *v)
-{
-	for (uint32_t i = 0; i < v->nslots; i++) {
-		if (v->own[i].state != LANE_NONE)
-			return false;
-	}
-	return true;
 }
 
 struct lane_server *
@@ -141,9 +131,7 @@ lane_srv_attach(const struct lane_maps *maps, uint32_t epoch, bool fresh)
 	v->out.peer = v->in.peer = maps->sub;
 	v->out.mask = v->in.mask = LANE_RING_FACTOR * n - 1;
 	v->out.bell = maps->bell_out;
-	rc = adopt(v);
-	if (!rc && fresh && !is_unused(v))
-		rc = -EPROTO;
+	rc = adopt(v, fresh);
 	if (rc) {
 		lane_srv_free(v);
 		errno = -rc;
@@ -236,10 +224,11 @@ static bool
 is_news(const struct lane_server *v, uint32_t slot)
 {
 	const struct srv_slot *p = &v->own[slot];
-	uint64_t w = atomic_load_explicit(&v->slots[slot].word, memory_order_acquire);
+	uint64_t w;
 
 	if (p->state != LANE_WANT && p->state < LANE_DONE)
 		return false;
+	w = atomic_load_explicit(&v->slots[slot].word, memory_order_acquire);
 	return lane_high(w) == p->seq && lane_low(w) != LANE_RELEASE;
 }
 

@@ -119,13 +119,18 @@ adopt_slot(struct lane_submitter *s, uint16_t slot)
 	return 0;
 }
 
+/* Fresh slots are not looked at: that alone would give each of them memory. */
 static int
-adopt(struct lane_submitter *s)
+adopt(struct lane_submitter *s, bool fresh)
 {
-	int rc = lane_header_init(s->out.own, s->out.peer, s->nslots);
+	int rc = lane_header_init(s->out.own, s->out.peer, s->nslots, fresh);
 
-	for (uint32_t i = s->nslots; i-- && !rc;)
-		rc = adopt_slot(s, (uint16_t)i);
+	for (uint32_t i = s->nslots; i-- && !rc;) {
+		if (fresh)
+			s->free[s->n_free++] = (uint16_t)i;
+		else
+			rc = adopt_slot(s, (uint16_t)i);
+	}
 	return rc;
 }
 
@@ -153,9 +158,7 @@ lane_sub_attach(const struct lane_maps *maps, uint32_t epoch, bool fresh)
 	s->out.peer = s->in.peer = maps->status;
 	s->out.mask = s->in.mask = LANE_RING_FACTOR * n - 1;
 	s->out.bell = maps->bell_out;
-	rc = adopt(s);
-	if (!rc && fresh && s->n_free != n)
-		rc = -EPROTO;
+	rc = adopt(s, fresh);
 	if (rc) {
 		lane_sub_free(s);
 		errno = -rc;

@@ -141,11 +141,6 @@ engine_lane_add(struct engine *e, const struct engine_lane_conf *conf)
 	lane->limits.n_pools = 1;
 	lane->limits.kinds = 1u << LANE_SCSI | 1u << LANE_TMF;
 	lane->used = !conf->fresh;
-	for (uint32_t i = 0; i < n; i++) {
-		lane->task[i].lane = lane;
-		lane->task[i].slot = (uint16_t)i;
-		list_init(&lane->task[i].link);
-	}
 	list_add_tail(&e->lanes, &lane->link);
 	e->n_lanes++;
 	if (e->recover.phase == RECOVER_DONE) {
@@ -194,7 +189,8 @@ finish_closing(struct engine *e)
 			continue;
 		/* Its tasks may still lie in the list of the unreleased. */
 		for (uint32_t i = 0; i < lane->maps.nslots; i++)
-			list_del(&lane->task[i].link);
+			if (lane->task[i].lane)
+				list_del(&lane->task[i].link);
 		e->n_closing--;
 		e->n_draining -= lane->draining;
 		free_lane(lane);
@@ -340,14 +336,14 @@ on_submit(struct engine_lane *lane, const struct lane_taken *t)
 static void
 on_data(struct engine_lane *lane, const struct lane_taken *t)
 {
-	task_data(&lane->task[t->slot]);
+	task_data(engine_task(lane, t->slot));
 }
 
 static void
 on_cancel(struct engine_lane *lane, const struct lane_taken *t)
 {
 	if (t->state == LANE_NONE) { /* it came before its own request was taken */
-		struct task *k = &lane->task[t->slot];
+		struct task *k = engine_task(lane, t->slot);
 
 		lane_srv_claim(lane->srv, t->slot, t->seq);
 		lane_srv_cancelled(lane->srv, t->slot);
@@ -356,7 +352,7 @@ on_cancel(struct engine_lane *lane, const struct lane_taken *t)
 		lane->engine->did++;
 		return;
 	}
-	task_cancel(&lane->task[t->slot]);
+	task_cancel(engine_task(lane, t->slot));
 }
 
 static void

@@ -58,7 +58,7 @@ struct engine_lane {
 	bool draining; /* engine_lane_epoch: finish, then serve */
 	uint32_t busy; /* tasks not TASK_FREE */
 	struct list link;
-	struct task task[];
+	struct task task[]; /* all zero until the slot's first use: engine_task */
 };
 
 enum recover_phase {
@@ -121,6 +121,21 @@ struct engine {
 void engine_violation(struct engine *e, struct engine_lane *lane, const char *text);
 struct engine_lane *engine_find_lane(const struct engine *e, uint32_t id);
 void engine_serve_lane(struct engine_lane *lane);
+
+/* The task of a slot in use.  Made at the first use, so that the tasks of slots
+ * never used cost no memory; reading their state (TASK_FREE) is free. */
+static inline struct task *
+engine_task(struct engine_lane *lane, uint16_t slot)
+{
+	struct task *k = &lane->task[slot];
+
+	if (!k->lane) {
+		k->lane = lane;
+		k->slot = slot;
+		list_init(&k->link);
+	}
+	return k;
+}
 
 /* task.c: the life of one command.  */
 

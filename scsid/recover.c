@@ -178,7 +178,7 @@ resolve_orphan(struct engine_lane *lane, const struct lane_taken *t)
 {
 	lane_srv_claim(lane->srv, t->slot, t->seq);
 	lane_srv_cancelled(lane->srv, t->slot);
-	list_add_tail(&lane->engine->unreleased, &lane->task[t->slot].link);
+	list_add_tail(&lane->engine->unreleased, &engine_task(lane, t->slot)->link);
 }
 
 /* True: the command is claimed and shall be run again. */
@@ -227,7 +227,7 @@ scan_lane(struct engine_lane *lane, struct replay *list, uint32_t *n)
 		if (rc || r->t.state == LANE_NONE || r->t.state == LANE_DONE)
 			continue; /* free, left to the ring, or answered */
 		if (r->t.state == LANE_CANCELLED)
-			list_add_tail(&lane->engine->unreleased, &lane->task[i].link);
+			list_add_tail(&lane->engine->unreleased, &engine_task(lane, (uint16_t)i)->link);
 		else if (resolve(lane, &r->t, &r->task))
 			++*n;
 	}

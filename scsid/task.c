@@ -364,7 +364,7 @@ struct task *
 task_bind(struct engine_lane *lane, const struct lane_taken *t, struct nexus_entry *ne)
 {
 	struct engine *e = lane->engine;
-	struct task *k = &lane->task[t->slot];
+	struct task *k = engine_task(lane, t->slot);
 
 	assert(k->state == TASK_FREE);
 	list_del(&k->link); /* of the unreleased: it evidently was released */

@@ -4,6 +4,7 @@
  * docs/recovery.md.
  */
 #include <errno.h>
+#include <sys/mman.h>
 
 #include "lane_fixture.h"
 #include "nomem.h"
@@ -90,6 +91,7 @@ static void
 test_not_a_lane(void)
 {
 	_Atomic uint64_t *h[2];
+	uint16_t slot;
 
 	begin();
 	h[0] = &rig_sub_half(&rig)->header.v;
@@ -117,11 +119,46 @@ test_not_a_lane(void)
 	set_rsp_word(3, 0, LANE_CANCELLED + 1);
 	CHECK(!srv_attaches(false));
 	set_rsp_word(3, 0, LANE_NONE);
-	/* Fresh is what ctld says; used memory contradicts it. */
+	/* Fresh is what ctld says; a ring that was used contradicts it. */
 	CHECK(sub_attaches(true) && srv_attaches(true));
-	submit_and_claim(1);
-	CHECK(!sub_attaches(true) && !srv_attaches(true));
+	slot = submit_and_claim(1);
+	CHECK(!sub_attaches(true) && srv_attaches(true));
+	lane_srv_done(v, slot);
+	lane_srv_publish(v);
+	CHECK(!srv_attaches(true));
 	finish();
+}
+
+/* An idle lane costs a page a half: nobody looks at the slots of fresh memory. */
+static void
+test_fresh_slots_cost_nothing(void)
+{
+	enum { SLOTS = 512, PAGES = 128 };
+	unsigned char in[PAGES];
+	uint8_t *half[2];
+
+	rig_shared(&rig, SLOTS);
+	s = lane_sub_attach(&rig.sub, 1, true);
+	v = lane_srv_attach(&rig.srv, 1, true);
+	CHECK(s && v);
+	lane_srv_serve(v);
+	CHECK(lane_sub_ready(s));
+	CHECK_EQ(take(), 0);
+	CHECK_EQ(poll_one(), 0);
+	CHECK(lane_srv_sleep(v) && lane_sub_sleep(s));
+	half[0] = rig.sub.sub;
+	half[1] = rig.srv.status;
+	for (int i = 0; i < 2; i++) {
+		size_t size = i ? rig.status_size : rig.sub_size, n = 0;
+
+		CHECK(!mincore(half[i], size, in));
+		for (size_t k = 0; k < size / shm_page(); k++)
+			n += in[k] & 1;
+		CHECK_EQ(n, 1);
+	}
+	lane_sub_free(s);
+	lane_srv_free(v);
+	rig_shared_done(&rig);
 }
 
 /* ---- epochs -------------------------------------------------------------------- */
@@ -490,6 +527,7 @@ main(void)
 	TEST(test_geometry);
 	TEST(test_no_memory);
 	TEST(test_not_a_lane);
+	TEST(test_fresh_slots_cost_nothing);
 	TEST(test_other_epochs_are_ignored);
 	TEST(test_ready);
 	TEST(test_named_in_order);
