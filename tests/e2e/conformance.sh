@@ -4,7 +4,7 @@
 # process of its own, must pass; CUnit counts a skipped test as passed, here it
 # is a failure.  Two URLs (two portals of one target) for the multipath tests.
 . "$(dirname "$0")/lib.sh"
-need iscsi-test-cu
+need iscsi-test-cu python3
 truncate -s 128M "$T/disk.img"
 start_lun "$T/disk.img"
 ctl portal create 127.0.0.1:0 > /dev/null || fail "second portal"
@@ -28,6 +28,7 @@ for t in $(grep -v '^#' "$ROOT/tests/e2e/conformance.txt"); do
 	n=$((n + 1))
 	run_one "$t" "$URL" "$URL2" || bad=$((bad + 1))
 done
+[ $n -gt 0 ] || fail "no tests"
 [ $bad = 0 ] || fail "$bad of $n tests"
 stop_run
 echo "PASS: $n tests"
