@@ -3,11 +3,11 @@
 # tgt-ng: a user-space SCSI target.
 #
 #   make                 build the programs into build/gcc
-#   make check           everything that must pass: see "check" below
+#   make check           everything that must pass, for one CC and SAN
 #   make check-unit      unit tests only
-#   make bench           lane and target benchmarks
+#   make bench           what the lanes cost: CPU and wake-ups per command
 #   make fuzz            run every fuzzer for FUZZ_SECONDS (default 60) each
-#   make install         install below DESTDIR=
+#   make install         install to PREFIX (sbin, libexec/tgt, share/man) below DESTDIR
 #   make help            this text
 #
 # Knobs: CC=gcc|clang  SAN=|asan|tsan|fuzz|cov  WERROR=1  V=1  PREFIX=/usr/local

@@ -6,8 +6,6 @@
  * once a hop; nothing else is done with it.
  *
  *	bench_lane [CPU]
- *
- * A wake-up here is a doorbell written by any of the three.
  */
 #include <errno.h>
 #include <sched.h>
@@ -290,7 +288,7 @@ bench(unsigned depth, unsigned long total)
 
 	double us = 1e3 * (double)total;
 
-	printf("%4u %10.0f %9.3f   %7.3f %7.3f %7.3f %12.3f\n", depth,
+	printf("%4u  %10.0f  %8.3f  %9.3f %8.3f %8.3f  %8.3f\n", depth,
 	       (double)total * 1e9 / (double)wall,
 	       (double)(r[0].cpu_ns + r[1].cpu_ns + r[2].cpu_ns) / us,
 	       (double)r[SUBMITTER].cpu_ns / us, (double)r[MIDDLE].cpu_ns / us,
@@ -315,8 +313,10 @@ main(int argc, char **argv)
 	sh = mmap(NULL, sizeof(*sh), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (sh == MAP_FAILED)
 		die("mmap");
-	printf("three processes on CPU %d, two lanes, both borders checked\n", cpu);
-	printf("  QD  commands/s  CPU us/cmd (submitter, middle, server)  wake-ups/cmd\n");
+	printf("A 4 KiB READ through two lanes and back: submitter, middle, server, three processes\n"
+	       "on CPU %d.  No data moves.  QD: commands in flight; CPU: microseconds a command;\n"
+	       "wake-ups: doorbells that any of the three had to write, a command.\n\n", cpu);
+	printf("  QD  commands/s  CPU: all  submitter   middle   server  wake-ups\n");
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
 		bench(rows[i].depth, rows[i].total);
 	return 0;
