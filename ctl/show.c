@@ -240,11 +240,63 @@ show_text(FILE *out, const struct answer *a, unsigned what)
 
 /* ---- JSON ------------------------------------------------------------ */
 
+/* The bytes of the UTF-8 character at @s (RFC 3629 4), 0: there is none. */
+static size_t
+utf8_length(const unsigned char *s)
+{
+	static const struct {
+		unsigned char first, last, low, high; /* lead; second byte */
+		unsigned char len;
+	} rows[] = {
+		{ 0x01, 0x7f, 0, 0xff, 1 },	{ 0xc2, 0xdf, 0x80, 0xbf, 2 },
+		{ 0xe0, 0xe0, 0xa0, 0xbf, 3 },	{ 0xe1, 0xec, 0x80, 0xbf, 3 },
+		{ 0xed, 0xed, 0x80, 0x9f, 3 },	{ 0xee, 0xef, 0x80, 0xbf, 3 },
+		{ 0xf0, 0xf0, 0x90, 0xbf, 4 },	{ 0xf1, 0xf3, 0x80, 0xbf, 4 },
+		{ 0xf4, 0xf4, 0x80, 0x8f, 4 },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		size_t n = 1;
+
+		if (*s < rows[i].first || *s > rows[i].last)
+			continue;
+		if (rows[i].len > 1 && (s[1] < rows[i].low || s[1] > rows[i].high))
+			return 0;
+		while (++n < rows[i].len)
+			if ((s[n] & 0xc0) != 0x80)
+				return 0;
+		return rows[i].len;
+	}
+	return 0;
+}
+
+/* A file name can be any bytes, JSON cannot: what is no UTF-8 becomes U+FFFD. */
+static struct json_object *
+json_string(const char *s)
+{
+	char *clean = malloc(3 * strlen(s) + 1), *out = clean;
+	struct json_object *o;
+
+	if (!clean)
+		return NULL;
+	while (*s) {
+		size_t n = utf8_length((const unsigned char *)s);
+
+		memcpy(out, n ? s : "\xef\xbf\xbd", n ? n : 3);
+		out += n ? n : 3;
+		s += n ? n : 1;
+	}
+	*out = 0;
+	o = json_object_new_string(clean);
+	free(clean);
+	return o;
+}
+
 static struct json_object *
 json_value(const ProtobufCFieldDescriptor *f, const void *value)
 {
 	if (f->type == PROTOBUF_C_TYPE_STRING)
-		return json_object_new_string(*(char *const *)value);
+		return json_string(*(char *const *)value);
 	if (f->type == PROTOBUF_C_TYPE_BOOL)
 		return json_object_new_boolean(number_of(f, value) != 0);
 	if (f->type == PROTOBUF_C_TYPE_INT32)
