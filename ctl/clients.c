@@ -104,6 +104,12 @@ on_request(struct chan *chan, struct chan_msg *m, int err)
 {
 	struct client *c = chan->owner;
 
+	/* Answers that nobody reads must not fill the memory of all. */
+	if (m && chan->n_out) {
+		log_limited(LOG_LEVEL_WARN, "an operator asks again and reads no answers");
+		shutdown(chan->fd, SHUT_RDWR);
+		return;
+	}
 	if (m) {
 		verbs_request(c->cs->verbs, c, (const Tgt__ControlRequest *)m->body);
 		return;
