@@ -426,19 +426,20 @@ turn_away(struct portal *p, int listen_fd)
 	p->reserve = dup(STDERR_FILENO);
 }
 
-/* The guest that has kept us waiting longest; NULL: all are waiting for us. */
+/* The guest that has kept us waiting longest, with a request or with taking our
+ * answer; NULL: all are waiting for us. */
 static struct guest *
 slowest(struct portal *p)
 {
 	struct guest *g;
 
 	list_for_each(g, &p->guests, link)
-		if (g->state == GUEST_READ || g->state == GUEST_BYE)
+		if (g->state != GUEST_WAIT)
 			return g;
 	return NULL;
 }
 
-/* Silent connections cannot keep an honest login out of a full lobby. */
+/* Silent or deaf connections cannot keep an honest login out of a full lobby. */
 static void
 make_room(struct portal *p)
 {

@@ -6,6 +6,7 @@ import random
 import socket
 import struct
 import sys
+import time
 
 host, port = sys.argv[1].rsplit(":", 1)
 iqn = sys.argv[2]
@@ -146,4 +147,32 @@ for _ in range(200):  # idle and half-open connections
     s.sendall(b"\x43\x87")
     held.append(s)
 login().close()
+
+
+def deaf():
+    """A login that asks much and never reads the answers: (socket, what it still has to say)."""
+    s = socket.socket()
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    s.connect((host.strip("[]"), int(port)))
+    s.setblocking(False)
+    isid = b"\x80" + random.randbytes(5)
+    more = login_pdu([f"X-{i}=1" for i in range(400)], isid, flags=0x04)
+    return s, memoryview(login_pdu(KEYS[:2], isid, flags=0x04) + 900 * more)
+
+
+# Until the portal cannot send to any of them; then they are dropped like silent ones.
+held = [deaf() for _ in range(64)]
+last = time.monotonic()
+while time.monotonic() < last + 0.3:
+    for i, (s, rest) in enumerate(held):
+        try:
+            n = s.send(rest[:65536])
+        except (BlockingIOError, ConnectionError):
+            continue
+        held[i] = s, rest[n:]
+        last = time.monotonic() if n else last
+begun = time.monotonic()
+login().close()
+assert time.monotonic() < begun + 5, "deaf logins keep an honest one waiting"
 print("strangers: ok")
