@@ -6,7 +6,7 @@
 
 SIM_SEEDS ?= 20000
 FLIPS     ?= 1000000
-E2E       := qemu_io disk_roundtrip libiscsi_tools conformance bad_input config sandbox stop frozen supervisor_killed
+E2E       := qemu_io disk_roundtrip libiscsi_tools load conformance bad_input config sandbox stop frozen supervisor_killed
 
 .PHONY: check-flip
 
@@ -31,10 +31,12 @@ check-sim: $(SIM)
 	@$(B)/tests/sim/sim_slots --seeds $(SIM_SEEDS)
 	@tests/sim/negative-controls $(B)/tests/sim/sim_slots
 
+$(B)/tests/tools/iscsi_load: $(patsubst %.c,$(B)/%.o,$(wildcard tests/tools/load/*.c))
+
 check-flip: $(B)/tests/tools/flip_lane
 	@$< $(FLIPS)
 
-check-e2e: all
+check-e2e: all $(B)/tests/tools/iscsi_load
 	@for t in $(E2E); do echo "== $$t"; \
 		B=$(B) SIZE=128 tests/e2e/$$t.sh || exit 1; done
 	@for v in scsid storaged both; do echo "== kill $$v"; \
