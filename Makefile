@@ -65,6 +65,7 @@ PROGRAMS  := tgt-portal tgt-scsid tgt-storaged tgt-ctld tgt-ctl tgt-run
 BIN       := $(PROGRAMS:%=$(B)/%)
 
 LIBS          := -lprotobuf-c -lev -lseccomp
+LIBS_tgt-portal := -lisal
 LIBS_tgt-ctld := -ljson-c
 LIBS_tgt-ctl  := -ljson-c
 
@@ -129,15 +130,15 @@ $(BIN):
 TOOLS := $(patsubst tests/tools/%.c,$(B)/tests/tools/%,$(wildcard tests/tools/*.c))
 $(UNIT) $(SIM) $(BENCH) $(TOOLS): $(B)/%: $(B)/%.o $(ARCHIVES) $(LIBPROTO)
 	$(call say,LD,$@)
-	$(Q)$(link) -ljson-c -lm
+	$(Q)$(link) -ljson-c -lisal -lm
 
 # A fuzzer, linked either with libFuzzer or with the corpus replayer.
 $(B)/tests/fuzz/replay_%: $(B)/tests/fuzz/fuzz_%.o $(B)/tests/fuzz/replay.o $(ARCHIVES) $(LIBPROTO)
 	$(call say,LD,$@)
-	$(Q)$(link) -ljson-c
+	$(Q)$(link) -ljson-c -lisal
 $(B)/tests/fuzz/run_%: $(B)/tests/fuzz/fuzz_%.o $(ARCHIVES) $(LIBPROTO)
 	$(call say,LD,$@)
-	$(Q)$(link) -fsanitize=fuzzer -ljson-c
+	$(Q)$(link) -fsanitize=fuzzer -ljson-c -lisal
 
 tests: $(UNIT) $(SIM) $(BENCH) $(TOOLS) $(FUZZ:fuzz_%=$(B)/tests/fuzz/replay_%)
 
