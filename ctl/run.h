@@ -101,7 +101,8 @@ struct run_options {
 struct run {
 	struct ev_loop *loop;
 	struct run_options opt;
-	char libexec[PATH_MAX + 32];
+	char bin[PATH_MAX]; /* where tgt-run and tgt-ctl are */
+	char libexec[PATH_MAX + 32]; /* where the others are */
 	char state[RUN_PATH_MAX], runtime[RUN_PATH_MAX];
 	char control_path[RUN_PATH_MAX], worker_path[RUN_PATH_MAX], notify_path[RUN_PATH_MAX];
 	char scratch[RUN_PATH_MAX]; /* removed with all it holds at the end; or "" */

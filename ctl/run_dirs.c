@@ -130,22 +130,23 @@ choose_state(struct run *r)
 static int
 find_programs(struct run *r)
 {
-	char self[PATH_MAX], program[PATH_MAX + 64];
+	char program[PATH_MAX + 64];
 	ssize_t n;
 
+	n = readlink("/proc/self/exe", r->bin, sizeof(r->bin) - 1);
+	if (n < 0)
+		return failed("/proc/self/exe", strerror(errno));
+	r->bin[n] = 0;
+	dirname(r->bin);
 	if (r->opt.libexec) {
 		if (!realpath(r->opt.libexec, r->libexec))
 			return failed(r->opt.libexec, strerror(errno));
 	} else {
-		n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-		if (n < 0)
-			return failed("/proc/self/exe", strerror(errno));
-		self[n] = 0;
-		snprintf(r->libexec, sizeof(r->libexec), "%s", dirname(self));
+		snprintf(r->libexec, sizeof(r->libexec), "%s", r->bin);
 		snprintf(program, sizeof(program), "%s/%s", r->libexec, run_prog_names[RUN_CTLD]);
 		/* As "make install" places them, seen from sbin. */
 		if (access(program, X_OK) < 0)
-			snprintf(r->libexec, sizeof(r->libexec), "%s/../libexec/tgt", self);
+			snprintf(r->libexec, sizeof(r->libexec), "%s/../libexec/tgt", r->bin);
 	}
 	for (enum run_prog p = 0; p < RUN_N_PROGS; p++) {
 		snprintf(program, sizeof(program), "%s/%s", r->libexec, run_prog_names[p]);

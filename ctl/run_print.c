@@ -65,7 +65,7 @@ run_print_export(const struct run *r, const char *addr, uint32_t port)
 	for (unsigned i = 0; i < r->opt.n_exports; i++)
 		print_lun(r, i, portal, (int)widest_name(r));
 
-	printf("\nLook at it:\n"
+	printf("\nLook at it (Debian: libiscsi-bin, qemu-utils, qemu-block-extra):\n"
 	       "  iscsi-ls -s iscsi://%s\n"
 	       "  qemu-img info iscsi://%s/%s/0\n"
 	       "  qemu-io -f raw%s -c 'read 0 512' iscsi://%s/%s/0\n",
@@ -75,8 +75,8 @@ run_print_export(const struct run *r, const char *addr, uint32_t port)
 	       "  iscsiadm -m node -T %s -p %s --login\n",
 	       portal, iqn, portal);
 	printf("\nManage it while it runs:\n"
-	       "  tgt-ctl --socket %s show\n"
+	       "  %s/tgt-ctl --socket %s show\n"
 	       "\nCtrl-C stops it.\n",
-	       r->control_path);
+	       r->bin, r->control_path);
 	fflush(stdout);
 }

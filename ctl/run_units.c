@@ -370,8 +370,12 @@ run_unit_ready(struct run_unit *u)
 	log_debug("%s is ready: pid=%d", u->name, (int)u->pid);
 	if (is_watched(u) && !r->stopping)
 		feed_watchdog(u);
-	if (u == &r->ctld)
-		r->ctld_was_ready = true;
+	if (u != &r->ctld)
+		return;
+	/* The directory may be one of our own choice: tgt-ctl needs to be told. */
+	if (!r->ctld_was_ready && !r->opt.n_exports)
+		log_info("serving: control=%s state=%s", r->control_path, r->state);
+	r->ctld_was_ready = true;
 }
 
 void

@@ -6,7 +6,7 @@
 
 SIM_SEEDS ?= 20000
 FLIPS     ?= 1000000
-E2E       := qemu_io disk_roundtrip libiscsi_tools load conformance bad_input config sandbox stop frozen supervisor_killed
+E2E       := $(filter-out lib kill_workers,$(patsubst tests/e2e/%.sh,%,$(wildcard tests/e2e/*.sh)))
 
 .PHONY: check-flip
 
