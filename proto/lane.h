@@ -50,7 +50,7 @@
 #include <stdint.h>
 
 #define LANE_MAGIC 0x74676c31u /* "tgl1" */
-#define LANE_VERSION 1u
+#define LANE_VERSION 2u
 
 enum {
 	LANE_SLOTS_MIN = 2,
@@ -179,6 +179,10 @@ struct lane_maps {
 /* The sizes of the two halves in bytes, whole pages. */
 size_t lane_sub_size(uint32_t nslots);
 size_t lane_status_size(uint32_t nslots);
+
+/* A word of a half's owner for its next incarnation: zero in fresh memory, and
+ * then what it last stored there.  The peer does not look at it. */
+_Atomic uint64_t *lane_kept(void *half);
 
 /* Counters kept by each end; read by bench and metrics. */
 struct lane_stats {

@@ -39,6 +39,12 @@ lane_status_size(uint32_t nslots)
 	return half_size(nslots, sizeof(struct lane_status_slot));
 }
 
+_Atomic uint64_t *
+lane_kept(void *half)
+{
+	return &((struct lane_half *)half)->kept.v;
+}
+
 int
 lane_maps_check(const struct lane_maps *maps, uint32_t epoch)
 {

@@ -2,8 +2,8 @@
 /*
  * Private to proto/lane_*.c: how a lane lies in memory, and its rings.
  *
- * A half is three cache lines (header, published word, asleep word), the ring
- * its owner produces, and the slots its owner writes.  Nothing outside
+ * A half is four cache lines (header, published word, asleep word, the word its
+ * owner keeps), the ring its owner produces, and the slots its owner writes.  Nothing outside
  * proto/lane_*.c may know this; nothing here decides what a slot means.
  *
  * A ring entry is { seq, low 16 bits : 16 | slot : 16 }.  It is still only a
@@ -31,6 +31,7 @@ struct lane_half {
 	struct lane_line header; /* { magic:32 | version:16 | nslots:16 } */
 	struct lane_line published; /* { epoch:32 | tail:32 } of the owner's ring */
 	struct lane_line asleep; /* the owner as a consumer: odd = it sleeps */
+	struct lane_line kept; /* lane_kept */
 	_Atomic uint32_t ring[]; /* LANE_RING_FACTOR * nslots, then the slots */
 };
 

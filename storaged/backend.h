@@ -75,6 +75,9 @@ struct backend_conf {
 	bool read_only;
 	unsigned fence_wait_ms;
 	unsigned io_threads; /* bound of the thread pool; 0: the default */
+	/* Where a flush that failed is remembered beyond this process: 0 or its
+	 * errno, as the last incarnation left it; NULL: nowhere. */
+	_Atomic uint64_t *flush_failed;
 };
 
 /* Why a store could not be opened, for the operator; what is worth telling

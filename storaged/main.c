@@ -189,6 +189,7 @@ on_config(struct storaged *sd, const Tgt__WorkerMsg *msg, struct chan_msg *m)
 	sd->maps.status = map_fd(m, 1, lane_status_size(c->nslots), true);
 	if (!sd->maps.status)
 		return -errno;
+	sd->conf.flush_failed = lane_kept(sd->maps.status);
 	if (c->scratch_size) {
 		fd = chan_msg_take_fd(m, 2);
 		rc = add_pool(sd, 0, fd, c->scratch_size);

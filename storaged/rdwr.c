@@ -7,7 +7,12 @@
  *
  * A flush that failed is latched: the kernel drops dirty pages whose write
  * failed and reports that once, so a later "success" would be a lie.  Every
- * following flush and write-through fails until storaged is restarted.
+ * following flush and write-through fails, also after a crash of storaged
+ * (backend_conf.flush_failed), until the LUN's lane has new memory.
+ *
+ * Nothing has to be flushed when a dead storaged is replaced: what it wrote is
+ * in the page cache, and a write-back error that nobody was told of is told to
+ * a description that is opened later, too (Linux 4.17).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -15,6 +20,7 @@
 #include <linux/fs.h>
 #include <linux/magic.h>
 #include <linux/openat2.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,6 +40,7 @@
 enum {
 	INLINE_MAX = 1 << 20, /* bytes copied in the loop's thread at most */
 	BUSY_POLL_MS = 4,
+	MAX_ERRNO = 4096,
 };
 
 enum know { UNKNOWN = 0, YES, NO }; /* what the store's driver supports */
@@ -45,9 +52,20 @@ struct rdwr {
 	uint64_t page;
 	enum know nowait_read, nowait_write; /* loop's thread only */
 	_Atomic int dsync; /* enum know */
-	_Atomic int flush_error; /* -errno of the first flush that failed */
 	struct threads *threads;
+	_Atomic uint64_t *flush_failed; /* the latch: 0 or an errno */
+	_Atomic uint64_t not_kept; /* the latch if backend_conf has none */
+	pthread_mutex_t lock; /* of the next three */
+	pthread_cond_t sync_ended;
+	struct list syncs; /* under way, oldest first */
+	uint64_t n_syncs;
 	char path[256]; /* for log lines */
+};
+
+/* An fdatasync or a write with RWF_DSYNC that is under way. */
+struct sync {
+	struct list link;
+	uint64_t no;
 };
 
 typedef ssize_t vector_fn(int fd, const struct iovec *iov, int n, off_t off, int flags);
@@ -104,18 +122,62 @@ move_all(const struct rdwr *d, struct blk_req *r, vector_fn *fn, int flags)
 /* ---- what may block ---------------------------------------------------- */
 
 static int
+latched(const struct rdwr *d)
+{
+	uint64_t err = atomic_load(d->flush_failed);
+
+	if (!err)
+		return 0;
+	return err < MAX_ERRNO ? -(int)err : -EIO; /* a dead incarnation wrote it */
+}
+
+static void
+sync_begin(struct rdwr *d, struct sync *s)
+{
+	pthread_mutex_lock(&d->lock);
+	s->no = ++d->n_syncs;
+	list_add_tail(&d->syncs, &s->link);
+	pthread_mutex_unlock(&d->lock);
+}
+
+/*
+ * Latches what the kernel told this sync (@err, 0 for nothing).  It tells a
+ * lost page to one sync of a description only, so another one that overlapped
+ * may have been told of ours: success waits for those that had begun.  0 or
+ * what is latched.
+ */
+static int
+sync_end(struct rdwr *d, struct sync *s, int err)
+{
+	const struct sync *oldest;
+	uint64_t last;
+
+	pthread_mutex_lock(&d->lock);
+	if (err && !latched(d))
+		atomic_store(d->flush_failed, (uint64_t)-err);
+	list_del(&s->link);
+	pthread_cond_broadcast(&d->sync_ended);
+	last = d->n_syncs;
+	while (!(err = latched(d)) && (oldest = list_first(&d->syncs, struct sync, link)) &&
+	       oldest->no <= last)
+		pthread_cond_wait(&d->sync_ended, &d->lock);
+	pthread_mutex_unlock(&d->lock);
+	return err;
+}
+
+static int
 flush(struct rdwr *d)
 {
-	int none = 0, err = atomic_load(&d->flush_error);
+	int err = latched(d);
+	struct sync s;
 
 	if (err)
 		return err;
+	sync_begin(d, &s);
 	do
 		err = fdatasync(d->fd) ? -errno : 0;
 	while (err == -EINTR);
-	if (err)
-		atomic_compare_exchange_strong(&d->flush_error, &none, err);
-	return err;
+	return sync_end(d, &s, err);
 }
 
 static void
@@ -134,21 +196,35 @@ write_job(struct thread_job *j)
 	r->err = move_all(container_of(r->backend, struct rdwr, b), r, pwritev2, 0);
 }
 
+/* A write with RWF_DSYNC.  Its error is latched if it is the sync's, which can
+ * be about anybody's pages.  It is the write's own (ENOSPC, EFBIG) if not a byte
+ * can be written without the sync either. */
+static int
+write_dsync(struct rdwr *d, struct blk_req *r)
+{
+	struct sync s;
+	int err, told;
+
+	sync_begin(d, &s);
+	err = told = move_all(d, r, pwritev2, RWF_DSYNC);
+	if (err == -EOPNOTSUPP || (err && err != -EIO && move_once(d, r, pwritev2, 0) < 0))
+		told = 0;
+	told = sync_end(d, &s, told);
+	return err ? err : told;
+}
+
 /* Write-through: RWF_DSYNC where the store knows it, else write and flush. */
 static void
 write_through_job(struct thread_job *j)
 {
 	struct blk_req *r = container_of(j, struct blk_req, job);
 	struct rdwr *d = container_of(r->backend, struct rdwr, b);
-	int none = 0;
 
-	r->err = atomic_load(&d->flush_error);
+	r->err = latched(d);
 	if (r->err)
 		return;
 	if (atomic_load(&d->dsync) != NO) {
-		r->err = move_all(d, r, pwritev2, RWF_DSYNC);
-		if (r->err == -EIO)
-			atomic_compare_exchange_strong(&d->flush_error, &none, r->err);
+		r->err = write_dsync(d, r);
 		if (r->err != -EOPNOTSUPP)
 			return;
 		atomic_store(&d->dsync, NO);
@@ -487,6 +563,14 @@ rdwr_open(const struct backend_conf *conf, struct backend **out, struct backend_
 	if (rc)
 		goto free_threads;
 	snprintf(d->path, sizeof(d->path), "%s", conf->path);
+	d->flush_failed = conf->flush_failed ? conf->flush_failed : &d->not_kept;
+	if (latched(d))
+		SAY(rep, "a flush of %s has failed (%s), and data may be lost: flushes go on "
+		    "failing until the LUN is deleted and created anew, or all is restarted",
+		    conf->path, strerror(-latched(d)));
+	pthread_mutex_init(&d->lock, NULL);
+	pthread_cond_init(&d->sync_ended, NULL);
+	list_init(&d->syncs);
 	d->page = (uint64_t)sysconf(_SC_PAGESIZE);
 	d->b.type = &backend_rdwr;
 	d->b.caps = backend_rdwr.caps;
@@ -507,6 +591,8 @@ rdwr_close(struct backend *b)
 
 	threads_free(d->threads);
 	close(d->fd);
+	pthread_cond_destroy(&d->sync_ended);
+	pthread_mutex_destroy(&d->lock);
 	free(d);
 }
 

@@ -129,6 +129,23 @@ test_not_a_lane(void)
 	finish();
 }
 
+/* The word that an owner leaves to its next incarnation. */
+static void
+test_kept_word(void)
+{
+	begin();
+	CHECK_EQ(*lane_kept(rig.srv.status), 0);
+	*lane_kept(rig.srv.status) = 7;
+	submit_and_claim(1);
+	lane_srv_free(v);
+	v = lane_srv_attach(&rig.srv, 2, false);
+	CHECK(v != NULL);
+	lane_srv_serve(v);
+	CHECK_EQ(*lane_kept(rig.srv.status), 7);
+	CHECK_EQ(*lane_kept(rig.sub.sub), 0);
+	finish();
+}
+
 /* An idle lane costs a page a half: nobody looks at the slots of fresh memory. */
 static void
 test_fresh_slots_cost_nothing(void)
@@ -528,6 +545,7 @@ main(void)
 	TEST(test_no_memory);
 	TEST(test_not_a_lane);
 	TEST(test_fresh_slots_cost_nothing);
+	TEST(test_kept_word);
 	TEST(test_other_epochs_are_ignored);
 	TEST(test_ready);
 	TEST(test_named_in_order);

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -28,12 +29,35 @@ static _Atomic int flags_refused; /* these RWF_ flags: EOPNOTSUPP */
 static _Atomic int interrupt; /* so many calls fail with EINTR */
 static _Atomic int short_by; /* every call moves at most so many bytes */
 static _Atomic int calls_nowait, calls_blocking, calls_dsync;
+static _Atomic int dsync_errno; /* a write with RWF_DSYNC fails with it, once */
+
+/* A write-back error that the kernel tells once: to the first of two syncs that
+ * overlap, which returns last.  1: armed, 2: the first waits, 3: and may go. */
+static _Atomic int told_once;
+
+/* 0, or the errno for this sync. */
+static int
+tell_once(void)
+{
+	int armed = 1, begun = 2;
+
+	if (atomic_compare_exchange_strong(&told_once, &armed, 2)) {
+		for (int i = 0; i < 2000 && told_once == 2; i++)
+			usleep(1000);
+		usleep(50000);
+		return EIO;
+	}
+	atomic_compare_exchange_strong(&told_once, &begun, 3);
+	return 0;
+}
 
 int
 fdatasync(int fd)
 {
-	if (flush_errno) {
-		errno = flush_errno;
+	int err = flush_errno ? flush_errno : tell_once();
+
+	if (err) {
+		errno = err;
 		return -1;
 	}
 	return (int)syscall(SYS_fdatasync, fd);
@@ -49,6 +73,15 @@ vector(long nr, int fd, const struct iovec *iov, int n, off_t off, int flags)
 	if (flags & flags_refused) {
 		errno = EOPNOTSUPP;
 		return -1;
+	}
+	if (flags & RWF_DSYNC) {
+		int err = dsync_errno ? dsync_errno : tell_once();
+
+		dsync_errno = 0;
+		if (err) {
+			errno = err;
+			return -1;
+		}
 	}
 	if (interrupt) {
 		interrupt--;
@@ -78,13 +111,15 @@ pwritev2(int fd, const struct iovec *iov, int n, off_t off, int flags)
 /* ---- helpers ----------------------------------------------------------- */
 
 static char dir[64], path[128];
-static int n_done, last_err;
+static int n_done, n_failed, last_err;
+static _Atomic uint64_t flush_failed; /* what the next incarnation is told */
 
 static void
 on_done(struct blk_req *r, int err)
 {
 	r->busy = false;
 	n_done++;
+	n_failed += err != 0;
 	last_err = err;
 }
 
@@ -113,7 +148,8 @@ open_file(bool read_only)
 {
 	struct backend_report rep;
 	struct backend *b;
-	int rc = open_conf((struct backend_conf){ .path = path, .read_only = read_only },
+	int rc = open_conf((struct backend_conf){ .path = path, .read_only = read_only,
+						  .flush_failed = &flush_failed },
 			   &backend_rdwr, &b, &rep);
 
 	CHECK_MSG(!rc, "open: %d %s", rc, rep.text);
@@ -408,6 +444,7 @@ static void
 test_flush_failure_is_latched(void)
 {
 	static uint8_t buf[4096];
+	struct backend_report rep;
 	struct backend *b;
 
 	make_file(path, 65536);
@@ -418,7 +455,18 @@ test_flush_failure_is_latched(void)
 	CHECK_EQ(io(b, BLK_FLUSH, 0, 0, NULL, 0, 0), -ENOSPC);
 	CHECK_EQ(io(b, BLK_WRITE, 0, 0, buf, sizeof(buf), 0), 0);
 	b->type->close(b);
-	b = open_file(false);
+	b = open_file(false); /* a restart is no reason to forget it */
+	CHECK_EQ(io(b, BLK_FLUSH, 0, 0, NULL, 0, 0), -ENOSPC);
+	CHECK_EQ(io(b, BLK_WRITE, 0, 0, buf, sizeof(buf), 0), 0);
+	b->type->close(b);
+	flush_failed = UINT64_MAX; /* not an errno: failed all the same */
+	CHECK_EQ(open_conf((struct backend_conf){ .path = path, .flush_failed = &flush_failed },
+			   &backend_rdwr, &b, &rep), 0);
+	CHECK(strstr(rep.text, "has failed"));
+	CHECK_EQ(io(b, BLK_FLUSH, 0, 0, NULL, 0, 0), -EIO);
+	b->type->close(b);
+	flush_failed = 0;
+	CHECK_EQ(open_conf((struct backend_conf){ .path = path }, &backend_rdwr, &b, &rep), 0);
 	CHECK_EQ(io(b, BLK_FLUSH, 0, 0, NULL, 0, 0), 0);
 	flags_refused = RWF_DSYNC;
 	flush_errno = EIO;
@@ -427,6 +475,84 @@ test_flush_failure_is_latched(void)
 		 strncmp(dir, "/dev/shm", 8) ? -EIO : 0);
 	flags_refused = flush_errno = 0;
 	b->type->close(b);
+}
+
+/* Two requests at once: how many of them failed. */
+static int
+two_at_once(struct backend *b, uint8_t op, uint8_t flags)
+{
+	static uint8_t buf[2][4096];
+	struct blk_req r[2];
+
+	n_done = n_failed = 0;
+	memset(r, 0, sizeof(r));
+	for (int i = 0; i < 2; i++) {
+		r[i].op = i ? BLK_FLUSH : op;
+		r[i].flags = i ? 0 : flags;
+		r[i].backend = b;
+		r[i].done = on_done;
+		if (r[i].op == BLK_WRITE) {
+			r[i].len = sizeof(buf[i]);
+			r[i].n_iov = 1;
+			r[i].iov[0].iov_base = buf[i];
+			r[i].iov[0].iov_len = sizeof(buf[i]);
+		}
+		b->type->submit(b, &r[i]);
+		if (!i)
+			usleep(20000); /* it is the first in the kernel, too */
+	}
+	wait_for(b, 2);
+	return n_failed;
+}
+
+/* Of two syncs that overlap the kernel tells only one that pages are lost. */
+static void
+test_overlapping_syncs_fail_together(void)
+{
+	struct backend *b;
+
+	if (!strncmp(dir, "/dev/shm", 8))
+		return; /* one thread */
+	make_file(path, 65536);
+	for (int i = 0; i < 2; i++) {
+		flush_failed = 0;
+		b = open_file(false);
+		told_once = 1;
+		CHECK_EQ(two_at_once(b, i ? BLK_WRITE : BLK_FLUSH, i ? BLK_FUA : 0), 2);
+		CHECK_EQ(told_once, 3);
+		told_once = 0;
+		CHECK_EQ(flush_failed, EIO);
+		b->type->close(b);
+	}
+	flush_failed = 0;
+}
+
+/* ENOSPC of a write-through: of the write itself, or told by its sync. */
+static void
+test_write_through_out_of_space(void)
+{
+	static uint8_t buf[4096];
+	struct rlimit old, low = { 8192, 8192 };
+	struct backend *b;
+
+	if (!strncmp(dir, "/dev/shm", 8))
+		return; /* writes, and no sync */
+	make_file(path, 65536);
+	b = open_file(false);
+	signal(SIGXFSZ, SIG_IGN);
+	getrlimit(RLIMIT_FSIZE, &old);
+	low.rlim_max = old.rlim_max;
+	setrlimit(RLIMIT_FSIZE, &low);
+	CHECK_EQ(io(b, BLK_WRITE, BLK_FUA, 16384, buf, sizeof(buf), 0), -EFBIG);
+	dsync_errno = ENOSPC;
+	CHECK_EQ(io(b, BLK_WRITE, BLK_FUA, 16384, buf, sizeof(buf), 0), -ENOSPC);
+	setrlimit(RLIMIT_FSIZE, &old);
+	CHECK_EQ(io(b, BLK_FLUSH, 0, 0, NULL, 0, 0), 0); /* nothing was lost */
+	dsync_errno = ENOSPC;
+	CHECK_EQ(io(b, BLK_WRITE, BLK_FUA, 16384, buf, sizeof(buf), 0), -ENOSPC);
+	CHECK_EQ(io(b, BLK_FLUSH, 0, 0, NULL, 0, 0), -ENOSPC);
+	b->type->close(b);
+	flush_failed = 0;
 }
 
 static void
@@ -497,6 +623,8 @@ in_dir(const char *parent)
 	TEST(test_many_at_once);
 	TEST(test_file_shrinks);
 	TEST(test_flush_failure_is_latched);
+	TEST(test_overlapping_syncs_fail_together);
+	TEST(test_write_through_out_of_space);
 	TEST(test_write_beyond_the_limit);
 	unlink(path);
 	rmdir(dir);
