@@ -137,7 +137,14 @@ cmd_end(struct cmd *c)
 {
 	struct session *s = c->sess;
 	struct cmd *waiter = c->tmf_waiter;
+	uint8_t response;
 
+	/* RFC 7143 11.6.1: answered before the abort took hold, there was no task any
+	 * more.  Of several aborts, each says what the one before it said. */
+	if (c->tmf)
+		response = c->status;
+	else
+		response = c->state == CMD_ANSWER ? ISCSI_TMF_RSP_NO_TASK : ISCSI_TMF_RSP_COMPLETE;
 	if (s->conn && s->conn->sink_cmd == c) {
 		s->conn->sink_cmd = NULL;
 		s->conn->sink = SINK_DROP;
@@ -158,7 +165,7 @@ cmd_end(struct cmd *c)
 	c->state = CMD_FREE;
 	list_add(&s->cmds.free, &c->link);
 	if (waiter)
-		tmf_answer(waiter, ISCSI_TMF_RSP_COMPLETE);
+		tmf_answer(waiter, response);
 	session_check_over(s);
 }
 

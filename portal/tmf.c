@@ -29,6 +29,7 @@ respond(struct conn *c, uint32_t itt, uint8_t response)
 void
 tmf_answer(struct cmd *tmf, uint8_t response)
 {
+	tmf->status = response;
 	if (tmf->sess->conn && !tmf->sess->conn->ending)
 		respond(tmf->sess->conn, tmf->itt, response);
 	cmd_end(tmf);

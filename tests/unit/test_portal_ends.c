@@ -109,6 +109,35 @@ test_refused_aborted(void)
 	rig_end(r, 1);
 }
 
+/* 11.6.1: the abort came too late, the command has been answered.  Of two that
+ * wait for it, both say so. */
+static void
+test_answered_aborted(void)
+{
+	struct rig *r = rig_make(true);
+	struct rig_lane *l = &r->lanes[0];
+	uint32_t victim, itt[2];
+	uint16_t slot = 0;
+
+	rig_connect(r);
+	r->hold = true;
+	victim = rig_cmd(r, RIG_F | RIG_R, 0, 8, NULL, 0);
+	RIG_UNTIL(r, r->n_submitted == 1);
+	while (!l->is_held[slot])
+		slot++;
+	itt[0] = rig_tmf(r, ISCSI_TMF_ABORT_TASK, victim);
+	itt[1] = rig_tmf(r, ISCSI_TMF_ABORT_TASK, victim);
+	thread_once(&r->th);
+	l->is_held[slot] = false;
+	rig_exec(r, l, &l->held[slot]);
+	CHECK(rig_recv(r, &pdu) && pdu.op == ISCSI_OP_DATA_IN && pdu.raw[1] & ISCSI_DATA_IN_STATUS);
+	expect_tmf(r, itt[0], ISCSI_TMF_RSP_NO_TASK);
+	expect_tmf(r, itt[1], ISCSI_TMF_RSP_NO_TASK);
+	r->hold = false;
+	expect_free(r, victim);
+	rig_end(r, 1);
+}
+
 static void
 test_reset_refused(void)
 {
@@ -157,6 +186,7 @@ main(void)
 	TEST(test_answer_outlives_lane);
 	TEST(test_abort_refused);
 	TEST(test_refused_aborted);
+	TEST(test_answered_aborted);
 	TEST(test_reset_refused);
 	TEST(test_drop_opening);
 	return tap_done();
