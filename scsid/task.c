@@ -200,13 +200,21 @@ lock_range(struct task *k)
 	k->range.lo = k->c.io.off;
 	k->range.hi = k->c.io.off + k->len;
 	k->lock.ranges = &k->range;
-	k->lock.n = k->len ? 1 : 0; /* a flush is independent of everything */
+	k->lock.n = 1;
 	k->lock.writer = k->c.io.op == BLK_WRITE;
+	if (k->c.io.op == BLK_FLUSH) {
+		/* It covers the writes that were answered before it came (SBC-3
+		 * 5.22).  Storaged had done these before we said DONE, and what
+		 * it did is in the page cache, whoever of us has died since.  So
+		 * a flush waits for no write: its range is where no block is. */
+		k->range.lo = UINT64_MAX - 1;
+		k->range.hi = UINT64_MAX;
+	}
 	if (k->attr == ATTR_ORDERED) {
-		/* SAM-5 8.6.3: after all older commands, before all newer ones. */
+		/* SAM-5 8.6.3: after all older commands, before all newer ones
+		 * (that have their data), flushes too. */
 		k->range.lo = 0;
 		k->range.hi = UINT64_MAX;
-		k->lock.n = 1;
 		k->lock.writer = true;
 	}
 	if (!rangelock_acquire(&e->ranges, &k->lock)) {

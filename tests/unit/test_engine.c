@@ -262,6 +262,42 @@ test_range_lock(void)
 	ends(0, s4, LANE_DONE);
 }
 
+/* A flush waits for no write: it is about those that were answered before it
+ * came (SBC-3 5.22).  But nothing passes an ORDERED command. */
+static void
+test_flush_and_order(void)
+{
+	const uint8_t cdb[10] = { 0x35 };
+	struct lane_taken a, b;
+	int w, f;
+
+	setup(false);
+	for (int ordered = 0; ordered < 2; ordered++) {
+		w = put_rw(0, true, 0, 1, BS, BS);
+		lane_sub_req(R.up[0], (uint16_t)w)->u.scsi.attr = ordered ? 2 : 1;
+		turns();
+		f = put(0, cdb, 10, 0, 0, 0, 0);
+		turns();
+		CHECK(store_take(&a) && a.req.u.blk.op == BLK_WRITE);
+		CHECK_EQ(store_take(&b), !ordered);
+		store_done(&a, 0);
+		ends(0, w, LANE_DONE);
+		if (ordered)
+			CHECK(store_take(&b));
+		CHECK_EQ(b.req.u.blk.op, BLK_FLUSH);
+		CHECK_EQ(b.req.u.blk.len, 0);
+		/* Nor do later writes wait for a flush. */
+		w = put_rw(0, true, 0, 1, BS, BS);
+		turns();
+		CHECK(store_take(&a));
+		store_done(&b, 0);
+		ends(0, f, LANE_DONE);
+		store_done(&a, 0);
+		ends(0, w, LANE_DONE);
+	}
+	CHECK_EQ(engine_busy(R.e), 0);
+}
+
 /* More commands than lower slots go down in order. */
 static void
 test_lower_queue(void)
@@ -295,6 +331,7 @@ main(void)
 	TEST(test_medium_residuals);
 	TEST(test_store_errors);
 	TEST(test_range_lock);
+	TEST(test_flush_and_order);
 	TEST(test_lower_queue);
 	rig_done();
 	return tap_done();
