@@ -209,7 +209,7 @@ lower_epoch(struct engine *e, uint32_t epoch)
 	/* What recovery had seen, it looks for again when this one is served. */
 	if (e->recover.phase == RECOVER_HARVEST)
 		e->recover.phase = RECOVER_READY;
-	e->recover.named = e->recover.phase == RECOVER_READY;
+	e->recover.named = e->recover.phase <= RECOVER_READY;
 }
 
 int

@@ -370,6 +370,68 @@ test_harvest(void)
 	CHECK(!store_take(&t));
 }
 
+/* A violation that is found when the slot has been claimed: the lane still ends,
+ * also if scsid dies first, and what the store does for it is waited for. */
+static void
+test_violation_over_restart(void)
+{
+	struct lane_taken t, u;
+
+	for (int restart = 0; restart < 2; restart++) {
+		setup(false);
+		put_rw(0, true, 0, 1, BS, BS);
+		turns();
+		CHECK(store_take(&t));
+		bad_short(lane_sub_req(R.up[0], (uint16_t)put_rw(0, false, 9, 1, BS, 0)));
+		turns();
+		CHECK_EQ(R.n_violations, 1);
+		if (restart) {
+			scsid_restart(2);
+			lane_srv_done(R.store, t.slot);
+			lane_srv_serve(R.store);
+			turns();
+			CHECK(engine_serving(R.e));
+			CHECK_EQ(R.n_violations, 2);
+		}
+		CHECK_EQ(engine_lane_epoch(R.e, 1, 9), 0);
+		CHECK_EQ(engine_nexus_drop(R.e, 1), 0);
+		CHECK_EQ(engine_lane_close(R.e, 1), 0);
+		turns();
+		CHECK_EQ(R.closed, restart);
+		if (!restart)
+			store_done(&t, 0);
+		CHECK_EQ(R.closed, 1);
+		CHECK_EQ(R.dropped, 1);
+		CHECK_EQ(engine_busy(R.e), 0);
+		CHECK(!store_take(&u));
+	}
+}
+
+/* storaged dies between the configuration of a new scsid and its first turn: the
+ * new epoch has named what the dead one submitted, so nothing is cancelled. */
+static void
+test_epoch_before_start(void)
+{
+	struct lane_maps lower = lower_maps();
+	struct lane_taken t;
+
+	setup(false);
+	put_rw(0, true, 0, 1, BS, BS);
+	turns(); /* submitted, and storaged dies before it looks */
+	engine_free(R.e);
+	lane_srv_free(R.store);
+	R.e = engine_new(&R.lu, &ops, NULL);
+	CHECK_EQ(engine_lower(R.e, &lower, 2, false), 0);
+	CHECK_EQ(engine_lane_epoch(R.e, 0, 3), 0);
+	engine_start(R.e);
+	R.store = lane_srv_attach(&lower, 3, false);
+	lane_srv_serve(R.store);
+	turns();
+	CHECK(store_take(&t) && t.op == LANE_SUBMIT);
+	store_done(&t, 0);
+	CHECK(engine_serving(R.e));
+}
+
 /* Cancelled while scsid was dead. */
 static void
 test_cancel_over_restart(void)
@@ -471,6 +533,8 @@ main(void)
 	TEST(test_lane_close);
 	TEST(test_nexus_drop);
 	TEST(test_harvest);
+	TEST(test_violation_over_restart);
+	TEST(test_epoch_before_start);
 	TEST(test_cancel_over_restart);
 	TEST(test_storaged_restart);
 	TEST(test_upper_epoch);
