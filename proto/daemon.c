@@ -128,7 +128,7 @@ print_help(const struct daemon_steps *steps)
 	       "  --sandbox=enforce|log  kill on (default), or only log, a forbidden system call\n"
 	       "  --verbose              log more\n"
 	       "  --help, --version\n\n"
-	       "Started by tgt-run or systemd, not by hand.\n",
+	       "Started by tgt-run, not by hand.\n",
 	       steps->name, steps->summary);
 }
 
