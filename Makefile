@@ -5,7 +5,7 @@
 #   make                 build the programs into build/gcc
 #   make check           everything that must pass, for one CC and SAN
 #   make check-unit      unit tests only
-#   make bench           what the lanes cost: CPU and wake-ups per command
+#   make bench           what the lanes cost, then tgt-ng beside tgt: under a minute
 #   make fuzz            run every fuzzer for FUZZ_SECONDS (default 60) each
 #   make install         install to PREFIX (sbin, libexec/tgt, share/man) below DESTDIR
 #   make help            this text

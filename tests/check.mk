@@ -42,8 +42,9 @@ check-e2e: all $(B)/tests/tools/iscsi_load
 	@for v in scsid storaged both; do echo "== kill $$v"; \
 		B=$(B) KILLS=20 tests/e2e/kill_workers.sh $$v || exit 1; done
 
-bench: all $(BENCH)
+bench: all $(BENCH) $(B)/tests/tools/iscsi_load
 	@for b in $(BENCH); do echo "== $$(basename $$b)"; $$b || exit 1; done
+	@echo "== side-by-side"; B=$(B) tests/bench/side-by-side --quick
 
 # Coverage-guided fuzzing; needs clang: make CC=clang SAN=fuzz fuzz
 fuzz:
