@@ -25,15 +25,18 @@ struct task {
 	struct engine_lane *lane;
 	struct nexus_entry *nexus;
 	uint64_t order; /* lane_req.order */
+	uint64_t arrival; /* engine.arrivals when it was bound; TASK_TMF: when it was run */
 	uint64_t deadline; /* TASK_TMF: ns */
 	struct list link; /* engine.queue, engine.tmfs, or engine.unreleased */
 	uint32_t seq;
 	uint32_t nexus_id; /* of the last request; 0: ended in a dead incarnation */
 	uint32_t len; /* bytes the store transfers */
+	uint32_t pending; /* TASK_TMF: commands it covers that have not ended */
 	uint16_t slot;
 	uint8_t state; /* enum task_state */
 	bool cancel; /* ends as CANCELLED */
-	bool reset; /* counted in engine.n_reset */
+	bool reset; /* a function of engine.tmfs covers it: it ends as CANCELLED */
+	uint8_t function; /* TASK_TMF: RFC 7143 11.5.1 */
 	uint8_t n_ext;
 	uint8_t attr; /* task attribute */
 	struct rangelock_req lock;
@@ -106,7 +109,7 @@ struct engine {
 	struct list queue; /* TASK_QUEUE, first in first out */
 	struct list tmfs; /* TASK_TMF */
 	struct list unreleased; /* ended as CANCELLED, perhaps not yet released */
-	uint32_t n_reset; /* tasks that a reset cancelled and that have not ended */
+	uint64_t arrivals; /* tasks bound or functions begun so far */
 	uint32_t busy;
 	uint32_t n_dropping;
 	unsigned did; /* in this turn */
@@ -160,6 +163,7 @@ void task_answer_cancelled(struct task *k);
 
 /* tmf.c */
 void tmf_run(struct task *k, uint8_t function);
+void tmf_task_ended(const struct task *k); /* one with @k->reset */
 void tmf_turn(struct engine *e);
 uint64_t tmf_deadline(const struct engine *e);
 

@@ -33,10 +33,9 @@ task_end(struct task *k)
 	k->lane->busy--;
 	e->busy--;
 	e->did++;
-	if (k->reset) {
-		k->reset = false;
-		e->n_reset--;
-	}
+	if (k->reset)
+		tmf_task_ended(k);
+	k->reset = false;
 }
 
 void
@@ -59,7 +58,7 @@ answer(struct task *k, uint32_t in_len, uint32_t out_len, uint32_t in_total)
 {
 	struct lane_rsp *rsp;
 
-	if (k->cancel) {
+	if (k->cancel || k->reset) {
 		task_answer_cancelled(k);
 		return;
 	}
@@ -379,6 +378,7 @@ task_bind(struct engine_lane *lane, const struct lane_taken *t, struct nexus_ent
 	k->nexus = ne;
 	k->nexus_id = ne->n.id;
 	k->order = t->req.order;
+	k->arrival = ++e->arrivals;
 	k->seq = t->seq;
 	k->state = TASK_WANT;
 	k->cancel = t->op == LANE_CANCEL;

@@ -3,12 +3,22 @@
  * Task management functions that come as a slot of their own (RFC 7143
  * 11.5.1).  ABORT TASK is no such slot: the portal cancels the command's.
  *
- * LOGICAL UNIT RESET (SAM-5 6.3.3, 7.7): every other command ends as
- * CANCELLED, every nexus gets a unit attention, and the answer waits until no
- * cancelled command can have an effect: the store has ended it, and its portal
- * thread has released the slot, so that nothing about it is sent any more.
+ * ABORT TASK SET, CLEAR TASK SET, LOGICAL UNIT RESET (SAM-5 7.3, 7.5, 7.7, 6.3.3):
+ * the commands they cover end as CANCELLED, and the answer waits until none of
+ * these can have an effect: the store has ended it, and its portal thread has
+ * released the slot, so that nothing about it is sent any more.  If that takes
+ * too long the function is rejected, and what is still with the store is kept:
+ * it is answered as if nobody had asked for its end.
+ *
+ * CLEAR ACA is for logical units that accept NACA=1 (SAM-5 7.4); this one does not.
  */
 #include "scsid/engine_priv.h"
+
+enum { /* RFC 7143 11.5.1 */
+	ABORT_TASK_SET = 2,
+	CLEAR_TASK_SET = 4,
+	LOGICAL_UNIT_RESET = 5,
+};
 
 enum { /* RFC 7143 11.6.1 */
 	RESP_COMPLETE = 0,
@@ -17,64 +27,77 @@ enum { /* RFC 7143 11.6.1 */
 	RESP_REJECTED = 255,
 };
 
-#define TMF_PATIENCE_NS 5000000000u /* then: rejected, the commands go on ending */
+/* The portal answers within 5 s, with our word or without it. */
+#define TMF_PATIENCE_NS 4000000000u
 #define TMF_LOOK_NS 1000000u /* a release rings no bell */
 
-/* On the same lane what was submitted later is behind the reset; of other lanes
- * everything that has been taken is before it. */
+/* On the same lane what was submitted later is behind the function; of other
+ * lanes everything that has been taken is before it. */
 static bool
-is_before(const struct task *k, const struct task *tmf)
+covers(const struct task *tmf, const struct task *k)
 {
-	return k->lane != tmf->lane || k->order < tmf->order;
+	if (tmf->function == ABORT_TASK_SET && k->nexus != tmf->nexus)
+		return false;
+	return k->arrival < tmf->arrival && (k->lane != tmf->lane || k->order < tmf->order);
 }
 
 static void
-cancel_before(struct engine_lane *lane, const struct task *tmf)
+end_covered(struct engine_lane *lane, struct task *tmf)
 {
 	for (uint32_t i = 0; i < lane->maps.nslots && lane->busy; i++) {
 		struct task *k = &lane->task[i];
 
-		if (k == tmf || k->state == TASK_FREE || k->state == TASK_TMF ||
-		    !is_before(k, tmf))
+		if (k->state == TASK_FREE || k->state == TASK_TMF || !covers(tmf, k))
 			continue;
-		if (!k->reset) {
-			k->reset = true;
-			lane->engine->n_reset++;
-		}
-		task_cancel(k);
+		tmf->pending++;
+		k->reset = true;
+		if (k->state != TASK_EXEC)
+			task_cancel(k);
 	}
 }
 
-static void
-reset_lun(struct task *k)
+void
+tmf_run(struct task *k, uint8_t function)
 {
 	struct engine *e = k->lane->engine;
 	struct engine_lane *lane;
 
+	if (function != ABORT_TASK_SET && function != CLEAR_TASK_SET &&
+	    function != LOGICAL_UNIT_RESET) {
+		task_answer_tmf(k, RESP_NOT_SUPPORTED);
+		return;
+	}
 	if (e->lu->inventory) {
 		task_answer_tmf(k, RESP_NO_LUN);
 		return;
 	}
 	k->state = TASK_TMF;
+	k->function = function;
+	k->pending = 0;
+	k->arrival = ++e->arrivals; /* after a restart: behind all that it found */
 	k->deadline = e->now + TMF_PATIENCE_NS;
 	list_add_tail(&e->tmfs, &k->link);
-	e->stats.resets++;
-	nexus_ua_all(&e->nexuses, ASC_BUS_DEVICE_RESET);
+	if (function == LOGICAL_UNIT_RESET) {
+		e->stats.resets++;
+		nexus_ua_all(&e->nexuses, ASC_BUS_DEVICE_RESET);
+	}
 	list_for_each(lane, &e->lanes, link)
-		cancel_before(lane, k);
+		end_covered(lane, k);
 }
 
-static void (*const functions[])(struct task *k) = {
-	[5] = reset_lun, /* LOGICAL UNIT RESET */
-};
-
 void
-tmf_run(struct task *k, uint8_t function)
+tmf_task_ended(const struct task *k)
 {
-	if (function < ARRAY_SIZE(functions) && functions[function])
-		functions[function](k);
-	else
-		task_answer_tmf(k, RESP_NOT_SUPPORTED);
+	struct task *tmf;
+
+	list_for_each(tmf, &k->lane->engine->tmfs, link) {
+		if (!covers(tmf, k))
+			continue;
+		tmf->pending--;
+		/* TAS=0: no status, but they are told (SAM-5 5.8.3). */
+		if (tmf->function == CLEAR_TASK_SET && k->nexus != tmf->nexus)
+			nexus_ua(&k->nexus->n, ASC_COMMANDS_CLEARED);
+	}
 }
 
 static void
@@ -109,32 +132,62 @@ is_seen(const struct task *tmf)
 	return true;
 }
 
+static bool
+is_over(const struct task *tmf)
+{
+	/* A nexus has its commands on one lane: is_seen looks at them all. */
+	return !tmf->pending && is_seen(tmf) &&
+	       (tmf->function == ABORT_TASK_SET || list_empty(&tmf->lane->engine->unreleased));
+}
+
+static bool
+is_covered(const struct engine *e, const struct task *k)
+{
+	struct task *tmf;
+
+	list_for_each(tmf, &e->tmfs, link)
+		if (covers(tmf, k))
+			return true;
+	return false;
+}
+
+/* What is with the store is kept, unless another function ends it. */
+static void
+give_up(struct engine *e, struct task *tmf)
+{
+	struct engine_lane *lane;
+
+	list_del(&tmf->link);
+	list_for_each(lane, &e->lanes, link)
+		for (uint32_t i = 0; i < lane->maps.nslots && tmf->pending; i++) {
+			struct task *k = &lane->task[i];
+
+			if (k->state == TASK_FREE || !k->reset || !covers(tmf, k))
+				continue;
+			tmf->pending--;
+			k->reset = is_covered(e, k);
+		}
+	if (tmf->cancel)
+		task_answer_cancelled(tmf);
+	else
+		task_answer_tmf(tmf, RESP_REJECTED);
+}
+
 void
 tmf_turn(struct engine *e)
 {
 	struct task *k;
-	bool effects, released;
 
 	if (list_empty(&e->tmfs))
 		return;
 	forget_released(e);
-	effects = e->n_reset != 0;
-	released = list_empty(&e->unreleased);
 	list_for_each(k, &e->tmfs, link) {
-		/* A cancelled reset is answered to nobody: it need not wait for
-		 * releases (and its portal may be waiting for this one). */
-		if (effects || !(k->cancel || (released && is_seen(k)))) {
-			if (e->now < k->deadline || k->cancel)
-				continue;
+		if (!k->cancel && is_over(k)) {
 			list_del(&k->link);
-			task_answer_tmf(k, RESP_REJECTED);
-			continue;
-		}
-		list_del(&k->link);
-		if (k->cancel)
-			task_answer_cancelled(k);
-		else
 			task_answer_tmf(k, RESP_COMPLETE);
+		} else if (k->cancel || e->now >= k->deadline) {
+			give_up(e, k);
+		}
 	}
 }
 
@@ -144,12 +197,7 @@ tmf_deadline(const struct engine *e)
 	uint64_t first = UINT64_MAX;
 	struct task *k;
 
-	if (list_empty(&e->tmfs))
-		return UINT64_MAX;
-	if (!e->n_reset)
-		return e->now + TMF_LOOK_NS;
 	list_for_each(k, &e->tmfs, link)
-		if (!k->cancel)
-			first = MIN(first, k->deadline);
+		first = MIN(first, k->pending ? k->deadline : e->now + TMF_LOOK_NS);
 	return first;
 }

@@ -171,83 +171,6 @@ test_bad_store(void)
 	CHECK_EQ(r.status, STATUS_GOOD);
 }
 
-/* ---- task management -------------------------------------------------------------------- */
-
-static void
-test_unknown_tmf(void)
-{
-	struct lane_rsp r;
-	int s;
-
-	setup(false);
-	for (int f = 0; f < 9; f++) {
-		if (f == 5)
-			continue;
-		s = put_tmf(0, (uint8_t)f);
-		turns();
-		r = ends(0, s, LANE_DONE);
-		CHECK_EQ(r.error, 5); /* RFC 7143 11.6.1: not supported */
-	}
-}
-
-static void
-test_reset(void)
-{
-	const uint8_t tur[6] = { 0 };
-	struct lane_taken t;
-	struct lane_rsp r;
-	int in_store, waiting, reset, s;
-
-	setup(false);
-	in_store = put_rw(1, true, 0, 1, BS, BS);
-	waiting = put_rw(1, true, 0, 1, BS, BS);
-	turns();
-	CHECK(store_take(&t));
-	reset = put_tmf(0, 5);
-	turns();
-	CHECK_EQ(event(0).state, 0);
-	ends(1, waiting, LANE_CANCELLED);
-	store_done(&t, 0);
-	CHECK_EQ(event(0).state, 0); /* in_store is not released yet */
-	CHECK(engine_deadline(R.e) <= R.now + MS);
-	ends(1, in_store, LANE_CANCELLED);
-	turns();
-	r = ends(0, reset, LANE_DONE);
-	CHECK_EQ(r.error, 0);
-	CHECK_EQ(engine_deadline(R.e), UINT64_MAX);
-	for (int l = 0; l < LANES; l++) { /* SAM-5 6.3.3: every nexus is told */
-		s = put(l, tur, 6, 0, 0, 0, 0);
-		turns();
-		r = ends(l, s, LANE_DONE);
-		CHECK_EQ(sense_of(&r), UNIT_ATTENTION << 16 | 0x2903);
-	}
-}
-
-static void
-test_reset_in_vain(void)
-{
-	struct lane_taken t;
-	struct lane_rsp r;
-	int s, reset;
-
-	setup(false);
-	s = put_rw(1, true, 0, 1, BS, BS);
-	turns();
-	CHECK(store_take(&t));
-	reset = put_tmf(0, 5);
-	turns();
-	CHECK_EQ(engine_deadline(R.e), 5000 * MS);
-	R.now = 4999 * MS;
-	turns();
-	CHECK_EQ(event(0).state, 0);
-	R.now = 5000 * MS;
-	turns();
-	r = ends(0, reset, LANE_DONE);
-	CHECK_EQ(r.error, 255); /* rejected: it is not over */
-	store_done(&t, 0);
-	ends(1, s, LANE_CANCELLED);
-}
-
 /* ---- lanes and nexuses that end ------------------------------------------------------------ */
 
 static void
@@ -527,9 +450,6 @@ main(void)
 	TEST(test_cancel_in_store);
 	TEST(test_violations);
 	TEST(test_bad_store);
-	TEST(test_unknown_tmf);
-	TEST(test_reset);
-	TEST(test_reset_in_vain);
 	TEST(test_lane_close);
 	TEST(test_nexus_drop);
 	TEST(test_harvest);
