@@ -258,7 +258,7 @@ void
 cmd_start(struct cmd *c)
 {
 	c->state = CMD_PARKED;
-	if (c->overflow) {
+	if (c->overflow || c->data_lost) {
 		cmd_advance(c);
 		return;
 	}
@@ -366,9 +366,14 @@ cmd_advance(struct cmd *c)
 			cmd_end(c);
 		return;
 	}
+	if ((c->overflow || c->data_lost) && c->state == CMD_HELD)
+		return; /* not its turn yet */
+	if (c->data_lost) {
+		if (!c->cancelling)
+			cmd_cancel_sense(c, ABORTED_COMMAND, ASC_DATA_PHASE_CRC);
+		return;
+	}
 	if (c->overflow) {
-		if (c->state == CMD_HELD)
-			return; /* not its turn yet */
 		leave_queue(c);
 		cmd_fail(c, STATUS_TASK_SET_FULL, 0, 0);
 		return;
@@ -492,6 +497,13 @@ cmd_cancel_sense(struct cmd *c, uint8_t key, uint16_t asc_ascq)
 	}
 	leave_queue(c);
 	cmd_fail(c, STATUS_CHECK_CONDITION, key, asc_ascq);
+}
+
+void
+cmd_data_lost(struct cmd *c)
+{
+	c->data_lost = true;
+	list_del(&c->r2t_link);
 }
 
 void

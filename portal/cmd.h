@@ -70,6 +70,7 @@ struct cmd {
 	bool unsol; /* unsolicited Data-Out is still to come */
 	bool data_error; /* its data broke the rules: what still comes is dropped */
 	bool overflow; /* its data found no place: TASK SET FULL */
+	bool data_lost; /* some of its data came damaged: it ends when the rest has come */
 	bool done; /* the outcome is known; may wait for data still on its way */
 	bool cancelling;
 	uint8_t cancel_key; /* answer with this when cancelled; 0: no response */
@@ -161,6 +162,10 @@ void cmd_fail(struct cmd *c, uint8_t status, uint8_t key, uint16_t asc_ascq);
 /* Its data-out broke the rules: ends it with ABORTED COMMAND and @asc_ascq
  * (RFC 7143 7.9, 11.4.7.2).  Not in CMD_HELD. */
 void cmd_data_error(struct cmd *c, uint16_t asc_ascq);
+
+/* Some of its data-out came damaged (RFC 7143 7.8): no R2T asks for it again, it
+ * ends with ABORTED COMMAND after the rest that is on its way has come. */
+void cmd_data_lost(struct cmd *c);
 
 /* Events of its slot. */
 void cmd_on_want(struct cmd *c, uint32_t want);

@@ -127,6 +127,7 @@ conn_reject(struct conn *c, uint8_t reason)
 	const struct pdu_sn none = { 0 };
 	struct ctl *ctl = conn_ctl_new(c, c->raw, ISCSI_BHS_LEN);
 
+	c->sess->stats.rejects++;
 	if (!ctl) /* RFC 7143 lets a target drop what it cannot answer */
 		return;
 	log_limited(LOG_LEVEL_INFO, "PDU rejected: nexus=%u opcode=0x%02x reason=0x%02x",

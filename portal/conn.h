@@ -61,6 +61,7 @@ struct conn {
 	struct cmd *sink_cmd;
 	uint32_t sink_off; /* buffer offset of the data segment */
 	bool ignore; /* rejected, or nothing counts any more */
+	bool late_accept; /* data digests: a command is taken when its data is sound */
 	uint8_t *buf; /* SINK_BUF, malloc'ed, bhs.data_len bytes */
 };
 

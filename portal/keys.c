@@ -495,7 +495,7 @@ login_limits_default(struct login_limits *l)
 		.time2retain = 0, /* at level 0 nothing outlives its connection */
 		.error_recovery_level = 0,
 		.protocol_level = 1,
-		.digests = 1u << ISCSI_DIGEST_NONE,
+		.digests = 1u << ISCSI_DIGEST_NONE | 1u << ISCSI_DIGEST_CRC32C,
 		.task_reporting = 1u << ISCSI_REPORT_RFC3720,
 		.cmd_window = 128,
 		.initial_r2t = false,

@@ -60,6 +60,21 @@ cmd_violation(const struct conn *c, const struct pdu_scsi_cmd *p)
 	return c->bhs.data_len > par->first_burst ? ASC_NOT_ENOUGH_UNSOLICITED_DATA : 0;
 }
 
+/* The command counts as received: it is its turn, or it waits for it. */
+static void
+scsi_accept(struct conn *c, struct cmd *cmd)
+{
+	struct session *s = c->sess;
+
+	s->stats.commands++;
+	if (!cmd->immediate && cmdsn_check(&s->sn, cmd->cmdsn) == CMDSN_AHEAD) {
+		session_hold(s, cmd->cmdsn, cmd, NULL);
+		return;
+	}
+	s->sn.exp += !cmd->immediate;
+	cmd_start(cmd);
+}
+
 static int
 scsi_header(struct conn *c, const uint8_t *ahs)
 {
@@ -97,16 +112,11 @@ scsi_header(struct conn *c, const uint8_t *ahs)
 	c->sink_off = 0;
 	if (v == CMDSN_AHEAD && asc)
 		return conn_fail(c, ISCSI_REJECT_PROTOCOL_ERROR, "data not negotiated");
-	if (v == CMDSN_AHEAD) {
-		session_hold(s, p.cmd_sn, cmd, NULL);
-		return 0;
-	}
-	if (!c->bhs.immediate)
-		s->sn.exp++;
 	/* So that what is granted now is not submitted before its immediate data
 	 * has come. */
 	cmd->arriving = c->bhs.data_len > 0;
-	cmd_start(cmd);
+	if (!cmd->arriving || !c->late_accept)
+		scsi_accept(c, cmd);
 	return 0;
 }
 
@@ -121,7 +131,10 @@ scsi_run(struct conn *c, const struct bhs *b, const uint8_t *data)
 	cmd->arriving = false;
 	if (cmd->out_have >= cmd->edtl_out)
 		cmd->unsol = false;
-	cmd_advance(cmd);
+	if (c->late_accept)
+		scsi_accept(c, cmd);
+	else
+		cmd_advance(cmd);
 	return 0;
 }
 
@@ -407,6 +420,14 @@ session_header(struct conn *c, const uint8_t *ahs, int reason)
 	return settle(c, reason);
 }
 
+static void
+pdu_over(struct conn *c)
+{
+	c->sink_cmd = NULL;
+	free(c->buf);
+	c->buf = NULL;
+}
+
 int
 session_pdu(struct conn *c)
 {
@@ -419,8 +440,30 @@ session_pdu(struct conn *c)
 		if (!rc && c->sess->n_hold)
 			rc = run_held(c);
 	}
-	c->sink_cmd = NULL;
-	free(c->buf);
-	c->buf = NULL;
+	pdu_over(c);
+	return rc;
+}
+
+/* RFC 7143 7.3, 7.8: a Reject in any case.  A command that came with damaged
+ * immediate data is discarded with it, without a response, its CmdSN not
+ * received; one whose Data-Out was damaged is told in a response, which waits
+ * for the rest of the data: the F bits go on counting. */
+int
+session_digest_error(struct conn *c)
+{
+	struct cmd *cmd = c->sink_cmd;
+	int rc = 0;
+
+	c->sess->stats.data_digest_errors++;
+	if (!c->ignore && !c->ending) {
+		conn_reject(c, ISCSI_REJECT_DATA_DIGEST);
+		if (cmd && c->bhs.opcode == ISCSI_OP_SCSI_CMD) {
+			cmd_end(cmd);
+		} else if (cmd) {
+			cmd_data_lost(cmd);
+			rc = data_run(c, &c->bhs, NULL);
+		}
+	}
+	pdu_over(c);
 	return rc;
 }

@@ -32,6 +32,17 @@ struct hold {
 	bool received; /* aborted before it came: counts as received (11.6.1) */
 };
 
+/* What has happened; never reset.  Plain numbers of the session's thread: its
+ * one connection counts here, too. */
+struct session_stats {
+	uint64_t pdus_in, pdus_out;
+	uint64_t bytes_in, bytes_out; /* of the connection, headers and digests included */
+	uint64_t commands; /* SCSI commands taken */
+	uint64_t rejects; /* PDUs that were answered with a Reject */
+	uint64_t header_digest_errors, data_digest_errors;
+	uint64_t wakeups; /* times that there was something to read */
+};
+
 struct session {
 	struct list link; /* the thread's sessions */
 	struct thread *th;
@@ -45,6 +56,7 @@ struct session {
 	struct cmdsn sn;
 	struct cmd_table cmds;
 	struct lunmap luns;
+	struct session_stats stats;
 	unsigned n_hold;
 	struct hold hold[CMDSN_WINDOW]; /* by CmdSN modulo the window */
 };
@@ -59,6 +71,9 @@ struct session *session_new(struct thread *th, uint32_t first_cmdsn, bool discov
 int session_header(struct conn *c, const uint8_t *ahs, int reason);
 /* The data segment has arrived, too. */
 int session_pdu(struct conn *c);
+/* Or it has, but its digest is wrong: the PDU is rejected and counts as never
+ * received; a command whose Data-Out it was ends (RFC 7143 7.8, b). */
+int session_digest_error(struct conn *c);
 /* The connection is gone or must go: cancels what is outstanding. */
 void session_lost(struct session *s);
 

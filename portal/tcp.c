@@ -8,6 +8,7 @@
 #include "portal/tcp.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -22,32 +23,80 @@ enum { READS_PER_TURN = 8 };
 
 /* ---- the stream -------------------------------------------------------- */
 
-/* One part is complete: what comes next?  0 or -EPROTO. */
+static bool
+digest_matches(const struct tcp_conn *t, uint32_t crc)
+{
+	uint8_t want[ISCSI_DIGEST_LEN];
+
+	crc32c_end(crc, want);
+	return !memcmp(want, t->digest, sizeof(want));
+}
+
+/* Of the header only TotalAHSLength has been believed so far: the digest's place
+ * depends on it.  A wrong digest leaves no place where the next PDU could be
+ * known to begin, so that the connection ends (RFC 7143 7.8). */
+static bool
+header_sound(struct tcp_conn *t)
+{
+	struct session *s = t->base.sess;
+	uint32_t crc = crc32c_feed(crc32c_begin(), t->base.raw, ISCSI_BHS_LEN);
+
+	if (digest_matches(t, crc32c_feed(crc, t->ahs, t->base.bhs.ahs_len)))
+		return true;
+	s->stats.header_digest_errors++;
+	log_limited(LOG_LEVEL_WARN, "header digest error, connection closed: nexus=%u", s->nexus);
+	return false;
+}
+
+static bool
+data_sound(const struct tcp_conn *t)
+{
+	return digest_matches(t, t->crc);
+}
+
+/* The header is complete: where does its data go? */
+static int
+header_done(struct tcp_conn *t)
+{
+	struct conn *c = &t->base;
+
+	if (c->bhs.data_len > conn_params(c)->max_recv_data && !c->ending)
+		return conn_fail(c, ISCSI_REJECT_PROTOCOL_ERROR,
+				 "data segment beyond MaxRecvDataSegmentLength");
+	t->rx = RX_DATA;
+	t->crc = crc32c_begin();
+	c->sess->stats.pdus_in++;
+	return session_header(c, t->ahs, t->reason);
+}
+
+/* One part is complete: what comes next?  0; -EPROTO after a Reject; -EBADMSG. */
 static int
 part_done(struct tcp_conn *t)
 {
 	struct conn *c = &t->base;
-	int rc;
 
 	t->have = 0;
 	switch (t->rx) {
 	case RX_BHS:
 		t->reason = bhs_parse(&c->bhs, c->raw);
-		if (c->bhs.data_len > conn_params(c)->max_recv_data && !c->ending)
-			return conn_fail(c, ISCSI_REJECT_PROTOCOL_ERROR,
-					 "data segment beyond MaxRecvDataSegmentLength");
 		t->rx = RX_AHS;
 		return 0;
 	case RX_AHS:
-		rc = session_header(c, t->ahs, t->reason);
-		t->rx = RX_DATA;
-		return rc;
+		if (!t->hdr_digest)
+			return header_done(t);
+		t->rx = RX_HDR_DIGEST;
+		return 0;
+	case RX_HDR_DIGEST:
+		return header_sound(t) ? header_done(t) : -EBADMSG;
 	case RX_DATA:
 		t->rx = RX_PAD;
 		return 0;
 	case RX_PAD:
+		t->rx = t->data_digest && c->bhs.data_len ? RX_DATA_DIGEST : RX_BHS;
+		return t->rx == RX_BHS ? session_pdu(c) : 0;
+	case RX_DATA_DIGEST:
 		t->rx = RX_BHS;
-		return session_pdu(c);
+		return data_sound(t) ? session_pdu(c) : session_digest_error(c);
 	}
 	return -EPROTO;
 }
@@ -57,10 +106,18 @@ static uint32_t
 part_len(const struct tcp_conn *t)
 {
 	const struct bhs *b = &t->base.bhs;
-	const uint32_t len[] = { [RX_BHS] = ISCSI_BHS_LEN, [RX_AHS] = b->ahs_len,
-				 [RX_DATA] = b->data_len, [RX_PAD] = iscsi_pad(b->data_len) };
-
-	return len[t->rx];
+	switch (t->rx) {
+	case RX_BHS:
+		return ISCSI_BHS_LEN;
+	case RX_AHS:
+		return b->ahs_len;
+	case RX_DATA:
+		return b->data_len;
+	case RX_PAD:
+		return iscsi_pad(b->data_len);
+	default:
+		return ISCSI_DIGEST_LEN;
+	}
 }
 
 /* Where the rest of the data segment goes; 0 iovecs: nowhere. */
@@ -104,7 +161,13 @@ put(struct tcp_conn *t, const uint8_t *p, uint32_t len)
 		break;
 	case RX_PAD:
 		break;
+	case RX_HDR_DIGEST:
+	case RX_DATA_DIGEST:
+		memcpy(t->digest + t->have, p, len);
+		break;
 	}
+	if (t->data_digest && (t->rx == RX_DATA || t->rx == RX_PAD))
+		t->crc = crc32c_feed(t->crc, p, len);
 	t->have += len;
 }
 
@@ -155,6 +218,18 @@ read_iov(struct tcp_conn *t, struct iovec *iov, size_t *direct)
 	return n;
 }
 
+/* What was received directly: @n bytes of @iov. */
+static void
+digest_direct(struct tcp_conn *t, const struct iovec *iov, size_t n)
+{
+	for (; n; iov++) {
+		size_t len = MIN(n, iov->iov_len);
+
+		t->crc = crc32c_feed(t->crc, iov->iov_base, len);
+		n -= len;
+	}
+}
+
 /* 1: there may be more; 0: drained; -errno: the connection is over. */
 static int
 read_once(struct tcp_conn *t)
@@ -173,7 +248,10 @@ read_once(struct tcp_conn *t)
 		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
 	if (n == 0)
 		return -ECONNRESET;
+	t->base.sess->stats.bytes_in += (uint64_t)n;
 	if (direct) {
+		if (t->data_digest)
+			digest_direct(t, iov, MIN((size_t)n, direct));
 		t->have += (uint32_t)MIN((size_t)n, direct);
 		if ((size_t)n < direct)
 			return 1;
@@ -191,6 +269,7 @@ on_readable(struct ev_loop *loop, ev_io *w, int revents)
 	struct conn *c = &t->base;
 	int i, rc = 1;
 
+	c->sess->stats.wakeups++;
 	for (i = 0; i < READS_PER_TURN && rc > 0; i++) {
 		if (conn_choked(c)) {
 			t->choked = true;
@@ -316,7 +395,14 @@ tcp_close(struct conn *c, bool drain)
 {
 	struct tcp_conn *t = container_of(c, struct tcp_conn, base);
 	struct ev_loop *loop = t->loop;
+	const struct session_stats *n = &c->sess->stats;
 
+	log_debug("connection closed: nexus=%u pdus_in=%" PRIu64 " pdus_out=%" PRIu64
+		  " bytes_in=%" PRIu64 " bytes_out=%" PRIu64 " commands=%" PRIu64
+		  " rejects=%" PRIu64 " header_digest_errors=%" PRIu64
+		  " data_digest_errors=%" PRIu64 " wakeups=%" PRIu64, c->sess->nexus,
+		  n->pdus_in, n->pdus_out, n->bytes_in, n->bytes_out, n->commands, n->rejects,
+		  n->header_digest_errors, n->data_digest_errors, n->wakeups);
 	ev_io_stop(loop, &t->rd);
 	ev_io_stop(loop, &t->wr);
 	if (drain)
@@ -361,6 +447,9 @@ tcp_conn_new(struct session *s, int fd, const struct login_result *login)
 	conn_init(&t->base, &tcp_ops, s, s->th->limits, &login->params);
 	t->base.stat_sn = login->stat_sn;
 	t->base.cid = login->cid;
+	t->hdr_digest = login->params.header_digest == ISCSI_DIGEST_CRC32C;
+	t->data_digest = login->params.data_digest == ISCSI_DIGEST_CRC32C;
+	t->base.late_accept = t->data_digest;
 	t->fd = fd;
 	t->loop = s->th->loop;
 	local_address(fd, t->base.local_addr, sizeof(t->base.local_addr));

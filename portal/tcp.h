@@ -9,6 +9,7 @@
 #include <ev.h>
 
 #include "portal/conn.h"
+#include "portal/crc32c.h"
 #include "portal/login.h"
 
 enum {
@@ -17,11 +18,13 @@ enum {
 	TCP_DIRECT_MIN = 32 << 10, /* bytes worth receiving straight into the pool */
 };
 
-enum tcp_rx { RX_BHS, RX_AHS, RX_DATA, RX_PAD };
+enum tcp_rx { RX_BHS, RX_AHS, RX_HDR_DIGEST, RX_DATA, RX_PAD, RX_DATA_DIGEST };
 
 /* A PDU on its way out.  Its data is found through @owner when it is sent. */
 struct tcp_pdu {
-	uint8_t hdr[ISCSI_BHS_LEN];
+	uint8_t hdr[ISCSI_BHS_LEN + ISCSI_DIGEST_LEN]; /* the header's digest behind it */
+	uint8_t tail[4 + ISCSI_DIGEST_LEN]; /* padding, the data's digest */
+	uint8_t tail_len;
 	uint32_t off, len;
 	bool sense; /* the data is the command's sense */
 	bool last; /* the owner is finished with it */
@@ -34,11 +37,14 @@ struct tcp_conn {
 	struct ev_loop *loop;
 	ev_io rd, wr;
 	bool choked; /* not reading until answers have left */
+	bool hdr_digest, data_digest; /* CRC32C was negotiated */
 
 	enum tcp_rx rx;
 	uint32_t have; /* bytes of the current part */
 	int reason; /* why the header is to be rejected, 0: it is not */
 	uint8_t ahs[ISCSI_AHS_MAX];
+	uint8_t digest[ISCSI_DIGEST_LEN]; /* as received */
+	uint32_t crc; /* running, of the data segment and its padding */
 
 	struct tcp_pdu *ring; /* TCP_RING */
 	uint32_t head, tail; /* sent up to, made up to */

@@ -14,8 +14,6 @@
 #include "portal/thread.h"
 #include "proto/log.h"
 
-static const uint8_t zeros[4];
-
 static bool
 ring_full(const struct tcp_conn *t)
 {
@@ -33,16 +31,64 @@ ring_next(struct tcp_conn *t)
 	return p;
 }
 
+static int
+data_iov(const struct tcp_pdu *p, struct iovec *iov)
+{
+	if (!p->len)
+		return 0;
+	if (p->owner->kind == TX_CTL)
+		iov[0].iov_base = container_of(p->owner, struct ctl, tx)->data;
+	else if (p->sense)
+		iov[0].iov_base = container_of(p->owner, struct cmd, tx)->sense;
+	else
+		return cmd_in_iov(container_of(p->owner, struct cmd, tx), p->off, p->len, iov);
+	iov[0].iov_len = p->len;
+	return 1;
+}
+
+/* The digests of a PDU whose header will not change any more. */
+static void
+add_digests(const struct tcp_conn *t, struct tcp_pdu *p)
+{
+	struct iovec iov[LANE_EXT_MAX];
+	uint32_t crc = crc32c_begin();
+	int n, i;
+
+	if (t->hdr_digest)
+		crc32c_end(crc32c_feed(crc, p->hdr, ISCSI_BHS_LEN), p->hdr + ISCSI_BHS_LEN);
+	if (!t->data_digest || !p->len) /* 11.2.3: nothing of an empty data segment */
+		return;
+	n = data_iov(p, iov);
+	for (i = 0; i < n; i++)
+		crc = crc32c_feed(crc, iov[i].iov_base, iov[i].iov_len);
+	memset(p->tail, 0, p->tail_len);
+	crc32c_end(crc32c_feed(crc, p->tail, p->tail_len), p->tail + p->tail_len);
+	p->tail_len += ISCSI_DIGEST_LEN;
+}
+
+/* The PDU is made: from here on it only leaves. */
+static void
+push(struct tcp_conn *t, struct tcp_pdu *p)
+{
+	p->tail_len = (uint8_t)iscsi_pad(p->len);
+	if (t->hdr_digest || t->data_digest)
+		add_digests(t, p);
+	t->base.sess->stats.pdus_out++;
+	t->tail++;
+}
+
 /* ---- queues -> ring ---------------------------------------------------- */
 
 static void
 make_r2ts(struct tcp_conn *t)
 {
+	struct tcp_pdu *p;
 	struct cmd *cmd;
 
 	while (!ring_full(t) && (cmd = list_first(&t->base.r2tq, struct cmd, r2t_link))) {
-		if (respond_r2t(&t->base, cmd, ring_next(t)->hdr))
-			t->tail++;
+		p = ring_next(t);
+		if (respond_r2t(&t->base, cmd, p->hdr))
+			push(t, p);
 		else
 			list_del(&cmd->r2t_link);
 	}
@@ -54,12 +100,12 @@ make_ctl(struct tcp_conn *t, struct ctl *ctl)
 	struct tcp_pdu *p = ring_next(t);
 
 	conn_stamp(&t->base, ctl->hdr, ctl->numbered);
-	memcpy(p->hdr, ctl->hdr, sizeof(p->hdr));
+	memcpy(p->hdr, ctl->hdr, ISCSI_BHS_LEN);
 	p->len = ctl->len;
 	p->last = true;
 	p->owner = &ctl->tx;
 	list_del(&ctl->tx.link);
-	t->tail++;
+	push(t, p);
 }
 
 static void
@@ -76,7 +122,7 @@ make_answer(struct tcp_conn *t, struct cmd *cmd)
 	p->owner = &cmd->tx;
 	if (out.last)
 		list_del(&cmd->tx.link);
-	t->tail++;
+	push(t, p);
 }
 
 static void
@@ -96,39 +142,29 @@ make_pdus(struct tcp_conn *t)
 
 /* ---- ring -> socket ---------------------------------------------------- */
 
-static int
-data_iov(const struct tcp_pdu *p, struct iovec *iov)
+static uint32_t
+hdr_len(const struct tcp_conn *t)
 {
-	if (!p->len)
-		return 0;
-	if (p->owner->kind == TX_CTL)
-		iov[0].iov_base = container_of(p->owner, struct ctl, tx)->data;
-	else if (p->sense)
-		iov[0].iov_base = container_of(p->owner, struct cmd, tx)->sense;
-	else
-		return cmd_in_iov(container_of(p->owner, struct cmd, tx), p->off, p->len, iov);
-	iov[0].iov_len = p->len;
-	return 1;
+	return t->hdr_digest ? ISCSI_BHS_LEN + ISCSI_DIGEST_LEN : ISCSI_BHS_LEN;
 }
 
 /* All pieces of a PDU, at most LANE_EXT_MAX + 2. */
 static int
-pdu_iov(struct tcp_pdu *p, struct iovec *iov)
+pdu_iov(const struct tcp_conn *t, struct tcp_pdu *p, struct iovec *iov)
 {
 	int n = 0;
 
-	iov[n++] = (struct iovec){ .iov_base = p->hdr, .iov_len = ISCSI_BHS_LEN };
+	iov[n++] = (struct iovec){ .iov_base = p->hdr, .iov_len = hdr_len(t) };
 	n += data_iov(p, iov + n);
-	if (iscsi_pad(p->len))
-		iov[n++] = (struct iovec){ .iov_base = (void *)(uintptr_t)zeros,
-					   .iov_len = iscsi_pad(p->len) };
+	if (p->tail_len)
+		iov[n++] = (struct iovec){ .iov_base = p->tail, .iov_len = p->tail_len };
 	return n;
 }
 
 static uint32_t
-pdu_len(const struct tcp_pdu *p)
+pdu_len(const struct tcp_conn *t, const struct tcp_pdu *p)
 {
-	return ISCSI_BHS_LEN + p->len + iscsi_pad(p->len);
+	return hdr_len(t) + p->len + p->tail_len;
 }
 
 /* Fills @iov from the ring; leaves out what is gone of the first PDU. */
@@ -139,7 +175,7 @@ gather(struct tcp_conn *t, struct iovec *iov)
 	int n = 0, k = 0;
 
 	for (i = t->head; i != t->tail && n + LANE_EXT_MAX + 2 <= TCP_IOV; i++)
-		n += pdu_iov(&t->ring[i % TCP_RING], iov + n);
+		n += pdu_iov(t, &t->ring[i % TCP_RING], iov + n);
 	while (skip && iov[k].iov_len <= skip)
 		skip -= (uint32_t)iov[k++].iov_len;
 	if (k)
@@ -165,13 +201,14 @@ finish(struct tcp_conn *t, struct tcp_pdu *p)
 static void
 sent(struct tcp_conn *t, size_t n)
 {
+	t->base.sess->stats.bytes_out += n;
 	n += t->skip;
 	while (t->head != t->tail) {
 		struct tcp_pdu *p = &t->ring[t->head % TCP_RING];
 
-		if (n < pdu_len(p))
+		if (n < pdu_len(t, p))
 			break;
-		n -= pdu_len(p);
+		n -= pdu_len(t, p);
 		t->head++;
 		finish(t, p);
 	}

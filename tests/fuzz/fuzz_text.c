@@ -16,8 +16,8 @@ check(const struct iscsi_params *p, const struct login_limits *l)
 	    p->max_burst < 512 || p->first_burst < 512 || p->first_burst > l->first_burst ||
 	    p->max_send_data < 512 || p->max_send_data > 16777215 ||
 	    p->max_outstanding_r2t < 1 || p->max_outstanding_r2t > l->max_outstanding_r2t ||
-	    p->max_connections != 1 || p->error_recovery_level || p->header_digest ||
-	    p->data_digest || p->task_reporting || p->protocol_level > 1 ||
+	    p->max_connections != 1 || p->error_recovery_level || p->header_digest > 1 ||
+	    p->data_digest > 1 || p->task_reporting || p->protocol_level > 1 ||
 	    !p->data_pdu_in_order || !p->data_sequence_in_order)
 		abort();
 }

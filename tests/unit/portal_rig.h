@@ -19,6 +19,7 @@
 
 #include "portal/catalog.h"
 #include "portal/conn.h"
+#include "portal/crc32c.h"
 #include "portal/session.h"
 #include "portal/thread.h"
 #include "proto/scsi.h"
@@ -68,6 +69,9 @@ struct rig {
 	bool lie; /* the next data-in is longer than granted */
 	uint64_t open_cookie[8];
 	int n_open;
+	bool spoil_header, spoil_data; /* the next PDU sent has that digest wrong */
+	uint8_t ahs[16]; /* of the next PDUs sent; the caller sets TotalAHSLength */
+	uint32_t ahs_len;
 	bool inline_thread; /* the portal thread is not started: rig_pump runs it */
 
 	/* What was seen. */
@@ -368,19 +372,36 @@ rig_read(struct rig *r, void *p, size_t n, int ms)
 	return !n;
 }
 
+/* The digest of what has just been read. */
+static inline bool
+rig_digest_comes(struct rig *r, const void *p, size_t n)
+{
+	uint8_t want[ISCSI_DIGEST_LEN], came[ISCSI_DIGEST_LEN] = { 0 };
+
+	crc32c_end(crc32c_feed(crc32c_begin(), p, n), want);
+	if (!rig_read(r, came, sizeof(came), RIG_WAIT_MS))
+		return false;
+	CHECK_MEM(came, want, sizeof(want));
+	return true;
+}
+
 /* The next PDU; false: none within the time, or closed. */
 static inline bool
 rig_recv_in(struct rig *r, struct rig_pdu *p, int ms)
 {
-	uint32_t pad;
+	uint32_t whole;
 
 	if (!rig_read(r, p->raw, sizeof(p->raw), ms))
+		return false;
+	if (r->params.header_digest && !rig_digest_comes(r, p->raw, sizeof(p->raw)))
 		return false;
 	p->op = p->raw[0] & ISCSI_OP_MASK;
 	p->len = get_be24(p->raw + BHS_DATA_LEN);
 	assert(p->len <= sizeof(p->data) - 4);
-	pad = iscsi_pad(p->len);
-	return rig_read(r, p->data, p->len + pad, RIG_WAIT_MS);
+	whole = p->len + iscsi_pad(p->len);
+	if (!rig_read(r, p->data, whole, RIG_WAIT_MS))
+		return false;
+	return !whole || !r->params.data_digest || rig_digest_comes(r, p->data, whole);
 }
 
 static inline bool
@@ -401,12 +422,23 @@ rig_silent(struct rig *r)
 static inline void
 rig_send_pdu(struct rig *r, uint8_t *hdr, const void *data, uint32_t len)
 {
-	static const uint8_t zero[4];
+	uint8_t tail[4 + ISCSI_DIGEST_LEN] = { 0xa5, 0x5a, 0x77 }, digest[ISCSI_DIGEST_LEN];
+	uint32_t crc = crc32c_feed(crc32c_begin(), data, len), pad = iscsi_pad(len);
+	uint32_t hcrc;
 
 	put_be24(hdr + BHS_DATA_LEN, len);
+	hcrc = crc32c_feed(crc32c_begin(), hdr, ISCSI_BHS_LEN);
+	crc32c_end(crc32c_feed(hcrc, r->ahs, r->ahs_len), digest);
+	digest[0] ^= r->spoil_header;
 	rig_send(r, hdr, ISCSI_BHS_LEN);
+	rig_send(r, r->ahs, r->ahs_len);
+	if (r->params.header_digest)
+		rig_send(r, digest, sizeof(digest));
 	rig_send(r, data, len);
-	rig_send(r, zero, iscsi_pad(len));
+	crc32c_end(crc32c_feed(crc, tail, pad), tail + pad);
+	tail[pad] ^= r->spoil_data;
+	rig_send(r, tail, pad + (len && r->params.data_digest ? ISCSI_DIGEST_LEN : 0));
+	r->spoil_header = r->spoil_data = false;
 }
 
 enum { RIG_R = ISCSI_CMD_READ, RIG_W = ISCSI_CMD_WRITE, RIG_F = ISCSI_FLAG_FINAL };

@@ -58,10 +58,10 @@ static const struct {
 	{ "12.1 AuthMethod", SEC, "AuthMethod=none;", "", 0x0201 },
 	{ "12 only in the security stage", OP, "AuthMethod=None;", "", 0x0200 },
 	{ "13.1 HeaderDigest", OP, "HeaderDigest=None;", "HeaderDigest=None;", 0 },
-	{ "13.1 HeaderDigest", OP, "HeaderDigest=CRC32C,None;", "HeaderDigest=None;", 0 },
-	{ "13.1 no digest we have", OP, "HeaderDigest=CRC32C;", "", 0x0200 },
-	{ "13.1 DataDigest", OP, "DataDigest=CRC32C,None;", "DataDigest=None;", 0 },
-	{ "13.1 no digest we have", OP, "DataDigest=CRC32C;", "", 0x0200 },
+	{ "13.1 HeaderDigest", OP, "HeaderDigest=CRC32C,None;", "HeaderDigest=CRC32C;", 0 },
+	{ "13.1 HeaderDigest", OP, "HeaderDigest=CRC32C;", "HeaderDigest=CRC32C;", 0 },
+	{ "13.1 DataDigest", OP, "DataDigest=None,CRC32C;", "DataDigest=None;", 0 },
+	{ "13.1 DataDigest", OP, "DataDigest=X-new,CRC32C,None;", "DataDigest=CRC32C;", 0 },
 	{ "13.1 not a digest", OP, "DataDigest=MD5;", "", 0x0200 },
 	{ "13.2 MaxConnections", OP, "MaxConnections=8;", "MaxConnections=1;", 0 },
 	{ "13.2 MaxConnections", OP, "MaxConnections=0;", "", 0x0200 },
@@ -276,12 +276,18 @@ static void
 test_digests(void)
 {
 	start();
-	limits.digests = 1u << ISCSI_DIGEST_NONE | 1u << ISCSI_DIGEST_CRC32C;
 	CHECK_EQ(say(OP, "HeaderDigest=CRC32C,None;DataDigest=None,CRC32C;"), 0);
 	/* 6.2.1: the initiator's order decides */
 	CHECK_STR(answer, "HeaderDigest=CRC32C;DataDigest=None;");
 	CHECK_EQ(keys.params.header_digest, ISCSI_DIGEST_CRC32C);
 	CHECK_EQ(keys.params.data_digest, ISCSI_DIGEST_NONE);
+	start();
+	limits.digests = 1u << ISCSI_DIGEST_NONE;
+	CHECK_EQ(say(OP, "DataDigest=CRC32C,None;"), 0);
+	CHECK_STR(answer, "DataDigest=None;");
+	start();
+	limits.digests = 1u << ISCSI_DIGEST_NONE;
+	CHECK_EQ(say(OP, "HeaderDigest=CRC32C;"), 0x0200); /* none that we have */
 }
 
 /* Amplification: "a=b" is 4 bytes, its NotUnderstood 16. */

@@ -382,6 +382,7 @@ static void
 test_task_set_full(void)
 {
 	struct rig *r = rig_new();
+	uint8_t h[ISCSI_BHS_LEN] = { ISCSI_OP_NOP_OUT | ISCSI_IMMEDIATE, ISCSI_FLAG_FINAL };
 	int i, good = 0, full = 0, n = CMD_STAGE_MAX / 65536 + 10;
 
 	n = MIN(n, CMDSN_WINDOW);
@@ -390,10 +391,16 @@ test_task_set_full(void)
 	rig_connect(r);
 	for (i = 0; i < n; i++)
 		rig_cmd(r, RIG_F | RIG_W, 0, 256, pattern, 131072);
-	RIG_UNTIL(r, r->n_open == 1);
+	put_be32(h + BHS_ITT, 0x1234);
+	put_be32(h + BHS_TTT, ISCSI_TAG_NONE);
+	rig_send_pdu(r, h, NULL, 0);
+	for (i = 0; rig_recv(r, &pdu) && pdu.op != ISCSI_OP_NOP_IN; i++)
+		full += pdu.raw[3] == STATUS_TASK_SET_FULL;
+	/* All have been received. */
+	CHECK_EQ(r->n_open, 1);
 	r->hold_open = false;
 	rig_answer_open(r, r->open_cookie[0]);
-	for (i = 0; i < n && rig_recv(r, &pdu); i++) {
+	for (; i < n && rig_recv(r, &pdu); i++) {
 		good += pdu.raw[3] == STATUS_GOOD;
 		full += pdu.raw[3] == STATUS_TASK_SET_FULL;
 	}
