@@ -252,6 +252,7 @@ static const struct rule {
 	{ MSG(FAILED), ANY, W_HELLO | W_CONFIGURED, on_failed },
 	{ MSG(VIOLATION), ANY, W_CONFIGURED | W_READY, on_violation },
 	{ MSG(SESSION_OPEN), PORTAL, W_READY, on_session_open },
+	{ MSG(DISCOVERY_OPEN), PORTAL, W_READY, on_discovery_open },
 	{ MSG(SESSION_CLOSE), PORTAL, W_READY, on_session_close },
 	{ MSG(LUN_OPEN), PORTAL, W_READY, on_lun_open },
 	{ MSG(LANE_RELEASED), PORTAL, W_READY, on_lane_released },

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "ctl/broker_priv.h"
+#include "proto/chan.h"
 #include "proto/log.h"
 
 /* ---- configuration --------------------------------------------------- */
@@ -27,15 +28,49 @@ send_listener(struct broker *b, struct model_portal *p)
 }
 
 static void
+fill_target(Tgt__TargetUpdate *u, struct model_target *t)
+{
+	tgt__target_update__init(u);
+	u->name = t->name;
+	u->alias = t->alias;
+	u->tpgt = t->tpgt;
+	u->id = t->id;
+}
+
+static void
 send_target(struct broker *b, struct model_target *t)
 {
-	Tgt__TargetUpdate u = TGT__TARGET_UPDATE__INIT;
+	Tgt__TargetUpdate u;
 	Tgt__WorkerMsg m;
 
-	u.name = t->name;
-	u.alias = t->alias;
-	u.tpgt = t->tpgt;
+	fill_target(&u, t);
 	worker_send(b, &b->portal.w, WRAP(&m, TARGET_UPDATE, target_update, &u));
+}
+
+/* All targets: a message each would be more than a channel queues. */
+static void
+send_targets(struct broker *b)
+{
+	enum { N = 100 };
+	Tgt__TargetUpdate u[N], *list[N];
+	Tgt__TargetList tl = TGT__TARGET_LIST__INIT;
+	struct model_target *t;
+	Tgt__WorkerMsg m;
+
+	_Static_assert(N * (MODEL_IQN_MAX + MODEL_ALIAS_MAX + 32) < CHAN_MSG_MAX, "one message");
+	(void)WRAP(&m, TARGET_LIST, target_list, &tl);
+	tl.target = list;
+	list_for_each(t, &b->m->targets, link) {
+		if (tl.n_target == N) {
+			worker_send(b, &b->portal.w, &m);
+			tl.n_target = 0;
+		}
+		fill_target(&u[tl.n_target], t);
+		list[tl.n_target] = &u[tl.n_target];
+		tl.n_target++;
+	}
+	if (tl.n_target)
+		worker_send(b, &b->portal.w, &m);
 }
 
 void
@@ -43,7 +78,6 @@ portal_hello(struct broker *b, struct worker *w)
 {
 	Tgt__PortalConfig c = TGT__PORTAL_CONFIG__INIT;
 	struct model_portal *p;
-	struct model_target *t;
 	Tgt__WorkerMsg m;
 
 	c.threads = b->cfg.threads;
@@ -55,8 +89,7 @@ portal_hello(struct broker *b, struct worker *w)
 	list_for_each(p, &b->m->portals, link)
 		if (p->fd >= 0)
 			send_listener(b, p);
-	list_for_each(t, &b->m->targets, link)
-		send_target(b, t);
+	send_targets(b);
 	worker_config_done(b, w);
 }
 
@@ -247,6 +280,8 @@ on_session_open(struct broker *b, struct worker *w, const Tgt__WorkerMsg *m)
 	o.cookie = s->cookie;
 	if (!t)
 		o.err = ENOENT;
+	else if (!model_admits(t, s->initiator, s->address))
+		o.err = EACCES;
 	else if (p->n_sessions >= b->cfg.max_sessions)
 		o.err = EUSERS;
 	else if (!(n = nexus_new(p, t, s)))
@@ -254,6 +289,28 @@ on_session_open(struct broker *b, struct worker *w, const Tgt__WorkerMsg *m)
 	if (n)
 		o.nexus = n->id;
 	worker_send(b, w, WRAP(&out, SESSION_OPENED, session_opened, &o));
+	return 0;
+}
+
+/* What SendTargets may show to whom.  The list is made once a discovery session. */
+int
+on_discovery_open(struct broker *b, struct worker *w, const Tgt__WorkerMsg *m)
+{
+	const Tgt__DiscoveryOpen *d = m->discovery_open;
+	Tgt__DiscoveryOpened o = TGT__DISCOVERY_OPENED__INIT;
+	struct model_target *t;
+	Tgt__WorkerMsg out;
+
+	_Static_assert(MODEL_TARGETS * 5 + 64 <= CHAN_MSG_MAX, "a varint has 5 bytes at most");
+	if (strlen(d->initiator) > MODEL_IQN_MAX || strlen(d->address) > 128)
+		return -EPROTO;
+	o.cookie = d->cookie;
+	o.target = calloc(b->m->n_targets + 1, sizeof(*o.target));
+	list_for_each(t, &b->m->targets, link)
+		if (o.target && model_admits(t, d->initiator, d->address))
+			o.target[o.n_target++] = t->id;
+	worker_send(b, w, WRAP(&out, DISCOVERY_OPENED, discovery_opened, &o));
+	free(o.target);
 	return 0;
 }
 

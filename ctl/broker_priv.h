@@ -252,6 +252,7 @@ void portal_gone(struct broker *b, struct worker *w);
 void nexus_try_end(struct nexus *n);
 size_t target_lun_list(struct model_target *t, uint64_t **list); /* malloc'ed */
 int on_session_open(struct broker *b, struct worker *w, const Tgt__WorkerMsg *m);
+int on_discovery_open(struct broker *b, struct worker *w, const Tgt__WorkerMsg *m);
 int on_session_close(struct broker *b, struct worker *w, const Tgt__WorkerMsg *m);
 int on_lun_open(struct broker *b, struct worker *w, const Tgt__WorkerMsg *m);
 int on_lane_released(struct broker *b, struct worker *w, const Tgt__WorkerMsg *m);

@@ -219,6 +219,8 @@ model_target_create(struct model *m, const char *name, const char *alias, uint32
 	if (!t)
 		return refuse(why, ENOMEM, "out of memory");
 	list_init(&t->mappings);
+	list_init(&t->rules);
+	t->id = ++m->last_target;
 	t->tpgt = tpgt;
 	t->generation = 1;
 	strcpy(t->name, name); /* both lengths were checked above */
@@ -242,11 +244,14 @@ model_target_unlink(struct model *m, struct model_target *t)
 void
 model_target_relink(struct model *m, struct model_target *t)
 {
+	struct list *at = m->targets.prev;
 	struct model_mapping *p;
 
 	list_for_each(p, &t->mappings, link)
 		p->lun->n_mappings++;
-	list_add_tail(&m->targets, &t->link);
+	while (at != &m->targets && list_entry(at, struct model_target, link)->id > t->id)
+		at = at->prev;
+	list_add(at, &t->link);
 	m->n_targets++;
 }
 
@@ -254,7 +259,12 @@ void
 model_target_free(struct model_target *t)
 {
 	struct model_mapping *p;
+	struct model_rule *r;
 
+	while ((r = list_first(&t->rules, struct model_rule, link))) {
+		list_del(&r->link);
+		model_rule_free(r);
+	}
 	while ((p = list_first(&t->mappings, struct model_mapping, link))) {
 		list_del(&p->link);
 		model_mapping_free(p);

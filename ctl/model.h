@@ -18,6 +18,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "ctl/access.h"
 #include "proto/util.h"
 
 enum {
@@ -32,16 +33,20 @@ enum {
 	MODEL_ADDR_MAX = 63,
 	MODEL_SERIAL_MAX = 32,
 
-	MODEL_TARGETS = 1024,
+	MODEL_TARGETS = 12000, /* the ids of all of them are one message */
 	MODEL_LUNS = 4096,
 	MODEL_MAPPINGS = 4096, /* in one target: their list is one message */
 	MODEL_PORTALS = 64,
+	MODEL_RULES = 256, /* in one target */
 };
 
 struct model_target {
 	struct list link;
 	struct list mappings; /* by number */
 	unsigned n_mappings;
+	struct list rules; /* struct model_rule; none: nobody may log in */
+	unsigned n_rules;
+	uint32_t id; /* from 1, never reused, not stored */
 	uint32_t generation; /* of the LUN list, from 1, not stored */
 	uint32_t tpgt;
 	char name[MODEL_IQN_MAX + 1];
@@ -71,6 +76,15 @@ struct model_mapping {
 	bool read_only;
 };
 
+/* Who may log in: initiators that match both. */
+struct model_rule {
+	struct list link;
+	struct model_target *target;
+	struct access_net net;
+	char initiator[ACCESS_PATTERN_MAX + 1]; /* a pattern */
+	char address[ACCESS_NET_MAX + 1]; /* text of net */
+};
+
 struct model_portal {
 	struct list link;
 	uint32_t id; /* never reused while stored: names the listener */
@@ -84,8 +98,10 @@ struct model_portal {
 };
 
 struct model {
-	struct list targets, luns, portals;
+	struct list targets; /* by id */
+	struct list luns, portals;
 	unsigned n_targets, n_luns, n_portals;
+	uint32_t last_target; /* id */
 	/* Fills @buf with @n random bytes; 0 or -errno. */
 	int (*random)(void *buf, size_t n);
 };
@@ -146,6 +162,20 @@ struct model_mapping *model_mapping_find(struct model_target *t, uint32_t number
 void model_mapping_unlink(struct model_mapping *p);
 void model_mapping_relink(struct model_mapping *p);
 void model_mapping_free(struct model_mapping *p); /* unlinked */
+
+/* ---- access rules ---------------------------------------------------- */
+
+/* @initiator or @address, but not both, may be "": ALL. */
+int model_rule_create(struct model *m, const char *target, const char *initiator,
+		      const char *address, struct model_rule **out, char *why);
+/* The rule that model_rule_create would find: 0 and *out, -ENOENT, -EINVAL. */
+int model_rule_find(struct model *m, const char *target, const char *initiator,
+		    const char *address, struct model_rule **out, char *why);
+void model_rule_unlink(struct model_rule *r);
+void model_rule_relink(struct model_rule *r);
+void model_rule_free(struct model_rule *r); /* unlinked */
+/* Does a rule of @t admit this initiator, from this address ("addr:port")? */
+bool model_admits(struct model_target *t, const char *initiator, const char *peer);
 
 /* ---- portals --------------------------------------------------------- */
 

@@ -36,6 +36,7 @@ enum {
 	RUN_LISTENERS_MAX = 1024,
 	RUN_STORE_MAX = 65536, /* descriptors kept for tgt-ctld */
 	RUN_EXPORTS_MAX = 256, /* --lun and --null of one command line */
+	RUN_INITIATORS_MAX = 64,
 };
 
 /* A path long enough for everything below a runtime directory. */
@@ -96,6 +97,8 @@ struct run_options {
 	char target[RUN_IQN_MAX + 1];
 	bool read_only;
 	uint32_t block_size;
+	const char *initiators[RUN_INITIATORS_MAX]; /* patterns; never none */
+	unsigned n_initiators;
 };
 
 struct run {

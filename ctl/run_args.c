@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "ctl/access.h"
 #include "ctl/run.h"
 #include "proto/daemon.h"
 
@@ -87,6 +88,19 @@ set_target(struct run_options *o, const char *arg)
 }
 
 static int
+set_initiator(struct run_options *o, const char *arg)
+{
+	char pattern[ACCESS_PATTERN_MAX + 1];
+
+	if (access_parse_pattern(arg, pattern))
+		return refuse("initiator", arg, "must be an iSCSI name, with * and ? as wildcards");
+	if (o->n_initiators >= RUN_INITIATORS_MAX)
+		return refuse("initiator", arg, "too many");
+	o->initiators[o->n_initiators++] = arg;
+	return 0;
+}
+
+static int
 set_block_size(struct run_options *o, const char *arg)
 {
 	uint64_t size;
@@ -158,6 +172,9 @@ static const struct row {
 	{ "portal", "ADDR[:PORT]", set_portal, NULL,
 	  "where to listen; default 127.0.0.1 and a free port" },
 	{ "target", "IQN", set_target, NULL, "default: made from the first file's name" },
+	{ "initiator", "PATTERN", set_initiator, NULL,
+	  "who may log in: a name, with * and ?; may be given again;\n"
+	  "                         default: whoever reaches the address" },
 	{ "read-only", NULL, set_read_only, NULL, "refuse writes" },
 	{ "block-size", "N", set_block_size, NULL, "512 (default), 1024, 2048 or 4096" },
 
@@ -197,10 +214,12 @@ print_help(void)
 static int
 check_together(struct run_options *o)
 {
-	bool wants_lun = *o->addr || *o->target || o->read_only || o->block_size;
+	bool wants_lun = *o->addr || *o->target || o->read_only || o->block_size ||
+			 o->n_initiators;
 
 	if (!o->n_exports && wants_lun) {
-		run_say("--portal, --target, --read-only and --block-size go with --lun FILE");
+		run_say("--portal, --target, --initiator, --read-only and --block-size go with "
+			"--lun FILE");
 		return 2;
 	}
 	if (o->n_exports && o->state) {
@@ -208,6 +227,8 @@ check_together(struct run_options *o)
 			"tgt-ctl");
 		return 2;
 	}
+	if (!o->n_initiators)
+		o->initiators[o->n_initiators++] = ACCESS_ALL;
 	if (!*o->addr)
 		strcpy(o->addr, "127.0.0.1");
 	if (o->n_exports && !*o->target)

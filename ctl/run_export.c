@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * tgt-run --lun: a control client like any other (proto/control.proto) that
- * creates a portal, a target, and a LUN and a mapping for each file, one
- * request after the other; then it steps back and the service runs.
+ * creates a portal, a target, a LUN and a mapping for each file, and at last
+ * the rules that open the target, one request after the other; then it steps
+ * back and the service runs.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -16,7 +17,7 @@ struct run_setup {
 	struct run *run;
 	struct chan chan;
 	ev_timer timeout;
-	unsigned step; /* 0 portal, 1 target, then LUN and mapping by turns */
+	unsigned step; /* 0 portal, 1 target, LUN and mapping by turns, access rules */
 	bool done;
 	char addr[64];
 	uint32_t port;
@@ -28,6 +29,14 @@ static struct run_export *
 export_of(struct run_setup *s)
 {
 	return &s->run->opt.exports[(s->step - STEP_LUNS) / 2];
+}
+
+/* The first step behind the LUNs: who may log in comes last, so that nobody
+ * meets a target that is not complete. */
+static unsigned
+step_access(const struct run_setup *s)
+{
+	return STEP_LUNS + 2 * s->run->opt.n_exports;
 }
 
 static void
@@ -134,6 +143,22 @@ ask_mapping(struct run_setup *s)
 }
 
 static void
+ask_access(struct run_setup *s)
+{
+	Tgt__ControlRequest req = TGT__CONTROL_REQUEST__INIT;
+	Tgt__CreateAccess create = TGT__CREATE_ACCESS__INIT;
+	Tgt__Access access = TGT__ACCESS__INIT;
+
+	access.target = s->run->opt.target;
+	access.initiator =
+		(char *)(uintptr_t)s->run->opt.initiators[s->step - step_access(s)];
+	create.access = &access;
+	req.body_case = TGT__CONTROL_REQUEST__BODY_CREATE_ACCESS;
+	req.create_access = &create;
+	submit(s, &req);
+}
+
+static void
 ask(struct run_setup *s)
 {
 	struct run *r = s->run;
@@ -142,8 +167,10 @@ ask(struct run_setup *s)
 		ask_portal(s);
 	} else if (s->step == STEP_TARGET) {
 		ask_target(s);
-	} else if (s->step < STEP_LUNS + 2 * r->opt.n_exports) {
+	} else if (s->step < step_access(s)) {
 		(s->step % 2 ? ask_mapping : ask_lun)(s);
+	} else if (s->step < step_access(s) + r->opt.n_initiators) {
+		ask_access(s);
 	} else {
 		finish(s);
 		run_log_release(r, true);
@@ -161,7 +188,8 @@ learn(struct run_setup *s, const Tgt__ControlReply *reply)
 		strcpy(s->addr, reply->portal[0]->addr);
 		s->port = reply->portal[0]->port;
 	}
-	if (s->step >= STEP_LUNS && !(s->step % 2) && reply->n_lun) {
+	if (s->step >= STEP_LUNS && s->step < step_access(s) && !(s->step % 2) &&
+	    reply->n_lun) {
 		export_of(s)->size = reply->lun[0]->size;
 		if (reply->lun[0]->block_size)
 			export_of(s)->block_size = reply->lun[0]->block_size;
@@ -182,7 +210,8 @@ on_reply(struct chan *c, struct chan_msg *m, int err)
 	if (reply->id != s->step + 1)
 		return;
 	if (reply->err) {
-		const char *what = s->step < STEP_LUNS ? NULL : export_of(s)->arg;
+		const char *what = s->step < STEP_LUNS || s->step >= step_access(s) ?
+					   NULL : export_of(s)->arg;
 
 		if (*reply->text)
 			fail(s, NULL, reply->text);

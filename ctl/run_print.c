@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "ctl/access.h"
 #include "ctl/run.h"
 
 /* File names are the user's own, but not all of them belong on a terminal. */
@@ -20,6 +21,24 @@ reachable(const char *addr)
 	if (!strcmp(addr, "0.0.0.0"))
 		return "127.0.0.1";
 	return !strcmp(addr, "::") ? "::1" : addr;
+}
+
+/* Beyond this machine it matters who may log in, and a restriction always does. */
+static void
+print_access(const struct run *r, const char *addr)
+{
+	bool all = !strcmp(r->opt.initiators[0], ACCESS_ALL) && r->opt.n_initiators == 1;
+
+	if (all && (!strncmp(addr, "127.", 4) || !strcmp(addr, "::1")))
+		return;
+	if (all) {
+		printf("\nWhoever reaches that address may log in, without a password. "
+		       "--initiator PATTERN\nadmits certain initiator names only.\n");
+		return;
+	}
+	printf("\nThese initiators may log in, without a password:\n");
+	for (unsigned i = 0; i < r->opt.n_initiators; i++)
+		printf("  %s\n", r->opt.initiators[i]);
 }
 
 static size_t
@@ -64,6 +83,7 @@ run_print_export(const struct run *r, const char *addr, uint32_t port)
 	       host == addr ? "" : " and every other address of this machine");
 	for (unsigned i = 0; i < r->opt.n_exports; i++)
 		print_lun(r, i, portal, (int)widest_name(r));
+	print_access(r, addr);
 
 	printf("\nLook at it (Debian: libiscsi-bin, qemu-utils, qemu-block-extra):\n"
 	       "  iscsi-ls -s iscsi://%s\n"

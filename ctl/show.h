@@ -16,7 +16,8 @@ enum show_what { /* bits */
 	SHOW_MAPPINGS = 4,
 	SHOW_PORTALS = 8,
 	SHOW_SESSIONS = 16,
-	SHOW_ALL = 31,
+	SHOW_ACCESS = 32,
+	SHOW_ALL = 63,
 };
 
 /* All datagrams of one answer, in order. */

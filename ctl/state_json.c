@@ -93,6 +93,14 @@ add_portal(struct model *m, const struct value *v, char *why)
 				   (uint32_t)v[3].n, &p, why);
 }
 
+static int
+add_access(struct model *m, const struct value *v, char *why)
+{
+	struct model_rule *r;
+
+	return model_rule_create(m, v[0].s, v[1].s, v[2].s, &r, why);
+}
+
 static const struct section sections[] = {
 	{ "targets",
 	  { { "name", json_type_string }, { "alias", json_type_string },
@@ -112,6 +120,10 @@ static const struct section sections[] = {
 	  { { "id", json_type_int }, { "addr", json_type_string }, { "port", json_type_int },
 	    { "tpgt", json_type_int } },
 	  add_portal },
+	{ "access", /* not in version 1 */
+	  { { "target", json_type_string }, { "initiator", json_type_string },
+	    { "address", json_type_string } },
+	  add_access },
 };
 
 /* ---- reading --------------------------------------------------------- */
@@ -187,12 +199,27 @@ read_section(struct reader *r, const struct section *s, struct json_object *root
 	return err;
 }
 
+/* Version 1 knew no rules and admitted everybody: so it was meant. */
+static int
+admit_all(struct reader *r)
+{
+	struct model_target *t;
+	struct model_rule *rule;
+	int err = 0;
+
+	list_for_each(t, &r->m->targets, link)
+		if (!err)
+			err = model_rule_create(r->m, t->name, ACCESS_ALL, ACCESS_ALL, &rule,
+						r->why);
+	return err;
+}
+
 static int
 read_root(struct reader *r, struct json_object *root)
 {
+	int n = ARRAY_SIZE(sections), err = 0;
 	struct json_object *o = NULL;
 	struct value v;
-	int err = 0;
 
 	if (!json_object_is_type(root, json_type_object) ||
 	    !json_object_object_get_ex(root, "tgt-ng", &o) ||
@@ -200,19 +227,20 @@ read_root(struct reader *r, struct json_object *root)
 		snprintf(r->why, STATE_WHY, "%s: is no state of tgt-ng", r->name);
 		return -EINVAL;
 	}
-	if (v.n != STATE_VERSION) {
+	if (v.n < 1 || v.n > STATE_VERSION) {
 		snprintf(r->why, STATE_WHY, "%s: has version %" PRId64 ", this tgt-ctld knows %d",
 			 r->name, v.n, STATE_VERSION);
 		return -EINVAL;
 	}
-	if (json_object_object_length(root) != (int)ARRAY_SIZE(sections) + 1) {
+	n -= v.n == 1;
+	if (json_object_object_length(root) != n + 1) {
 		snprintf(r->why, STATE_WHY, "%s: has a key that this version does not know",
 			 r->name);
 		return -EINVAL;
 	}
-	for (size_t i = 0; !err && i < ARRAY_SIZE(sections); i++)
+	for (int i = 0; !err && i < n; i++)
 		err = read_section(r, &sections[i], root);
-	return err;
+	return !err && v.n == 1 ? admit_all(r) : err;
 }
 
 int
@@ -353,8 +381,26 @@ print_portals(struct model *m, struct json_object *array, bool *bad)
 	}
 }
 
+static void
+print_access(struct model *m, struct json_object *array, bool *bad)
+{
+	struct model_target *t;
+	struct model_rule *r;
+	struct json_object *o;
+
+	list_for_each(t, &m->targets, link) {
+		list_for_each(r, &t->rules, link) {
+			if (!(o = append(array, bad)))
+				return;
+			put(o, "target", json_object_new_string(t->name), bad);
+			put(o, "initiator", json_object_new_string(r->initiator), bad);
+			put(o, "address", json_object_new_string(r->address), bad);
+		}
+	}
+}
+
 static void (*const printers[])(struct model *m, struct json_object *array, bool *bad) = {
-	print_targets, print_luns, print_mappings, print_portals,
+	print_targets, print_luns, print_mappings, print_portals, print_access,
 };
 
 char *

@@ -39,6 +39,8 @@ enum opt { /* values of getopt_long, and bits 1 << (opt - OPT_FIRST) */
 	OPT_BLOCK_SIZE,
 	OPT_READ_ONLY,
 	OPT_NUMBER,
+	OPT_INITIATOR,
+	OPT_ADDRESS,
 	OPT_SOCKET, /* from here on: of every command */
 	OPT_JSON,
 	OPT_HELP,
@@ -56,6 +58,8 @@ static const struct option options[] = {
 	{ "block-size", required_argument, NULL, OPT_BLOCK_SIZE },
 	{ "read-only", no_argument, NULL, OPT_READ_ONLY },
 	{ "number", required_argument, NULL, OPT_NUMBER },
+	{ "initiator", required_argument, NULL, OPT_INITIATOR },
+	{ "address", required_argument, NULL, OPT_ADDRESS },
 	{ "socket", required_argument, NULL, OPT_SOCKET },
 	{ "json", no_argument, NULL, OPT_JSON },
 	{ "help", no_argument, NULL, OPT_HELP },
@@ -76,6 +80,7 @@ struct line { /* the command line, and what becomes of it */
 	Tgt__Lun lun;
 	Tgt__Mapping mapping;
 	Tgt__Portal portal;
+	Tgt__Access access;
 	union {
 		Tgt__CreateTarget create_target;
 		Tgt__DeleteTarget delete_target;
@@ -85,6 +90,8 @@ struct line { /* the command line, and what becomes of it */
 		Tgt__DeleteMapping delete_mapping;
 		Tgt__CreatePortal create_portal;
 		Tgt__DeletePortal delete_portal;
+		Tgt__CreateAccess create_access;
+		Tgt__DeleteAccess delete_access;
 		Tgt__Show show;
 	} u;
 	char addr[64];
@@ -238,6 +245,36 @@ fill_mapping_delete(struct line *l)
 	return parse_number("NUMBER", l->arg[1], &l->u.delete_mapping.number);
 }
 
+static Tgt__Access *
+fill_rule(struct line *l)
+{
+	tgt__access__init(&l->access);
+	l->access.target = str(l->arg[0]);
+	l->access.initiator = str(option_value(l, OPT_INITIATOR));
+	l->access.address = str(option_value(l, OPT_ADDRESS));
+	return &l->access;
+}
+
+static int
+fill_access_create(struct line *l)
+{
+	tgt__create_access__init(&l->u.create_access);
+	l->req.body_case = TGT__CONTROL_REQUEST__BODY_CREATE_ACCESS;
+	l->req.create_access = &l->u.create_access;
+	l->u.create_access.access = fill_rule(l);
+	return 0;
+}
+
+static int
+fill_access_delete(struct line *l)
+{
+	tgt__delete_access__init(&l->u.delete_access);
+	l->req.body_case = TGT__CONTROL_REQUEST__BODY_DELETE_ACCESS;
+	l->req.delete_access = &l->u.delete_access;
+	l->u.delete_access.access = fill_rule(l);
+	return 0;
+}
+
 static int
 fill_portal_create(struct line *l)
 {
@@ -283,7 +320,7 @@ static const struct command {
 } commands[] = {
 	{ "show", NULL, 0, 0, fill_show, SHOW_ALL, "", "everything" },
 	{ "target", "create", 1, BIT(OPT_ALIAS) | BIT(OPT_TPGT), fill_target_create, SHOW_TARGETS,
-	  "IQN [--alias TEXT] [--tpgt N]", "a target that initiators log in to" },
+	  "IQN [--alias TEXT] [--tpgt N]", "a target; nobody may log in before an access create" },
 	{ "target", "delete", 1, 0, fill_target_delete, 0, "IQN",
 	  "and its mappings; not while it has sessions" },
 	{ "target", "show", 0, 0, fill_show, SHOW_TARGETS, "", "" },
@@ -304,6 +341,12 @@ static const struct command {
 	{ "mapping", "delete", 2, 0, fill_mapping_delete, 0, "IQN NUMBER",
 	  "not while a session has it open" },
 	{ "mapping", "show", 0, 0, fill_show, SHOW_MAPPINGS, "", "" },
+	{ "access", "create", 1, BIT(OPT_INITIATOR) | BIT(OPT_ADDRESS), fill_access_create,
+	  SHOW_ACCESS, "IQN [--initiator PATTERN] [--address PREFIX]",
+	  "who may log in: names with * and ?, 192.0.2.0/24, or ALL" },
+	{ "access", "delete", 1, BIT(OPT_INITIATOR) | BIT(OPT_ADDRESS), fill_access_delete, 0,
+	  "IQN [--initiator PATTERN] [--address PREFIX]", "that rule; sessions stay" },
+	{ "access", "show", 0, 0, fill_show, SHOW_ACCESS, "", "" },
 	{ "portal", "create", 1, BIT(OPT_TPGT), fill_portal_create, SHOW_PORTALS,
 	  "ADDR[:PORT] [--tpgt N]", "listens (default port 3260; 0: any free one)" },
 	{ "portal", "delete", 1, 0, fill_portal_delete, 0, "ADDR[:PORT]",

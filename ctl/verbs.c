@@ -177,6 +177,8 @@ static const struct verb {
 	{ REQ(DELETE_MAPPING), true, verb_delete_mapping },
 	{ REQ(CREATE_PORTAL), true, verb_create_portal },
 	{ REQ(DELETE_PORTAL), true, verb_delete_portal },
+	{ REQ(CREATE_ACCESS), true, verb_create_access },
+	{ REQ(DELETE_ACCESS), true, verb_delete_access },
 	{ REQ(SHOW), false, verb_show },
 };
 

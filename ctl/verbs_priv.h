@@ -21,6 +21,7 @@ struct call {
 	const struct model_lun *lun;
 	const struct model_mapping *mapping;
 	const struct model_portal *portal;
+	const struct model_rule *rule;
 };
 
 /* A request that is answered later. */
@@ -50,6 +51,10 @@ void pending_lun_tick(struct verbs *v, struct pending *p);
 int verb_create_portal(struct call *c);
 int verb_delete_portal(struct call *c);
 void portals_retry(struct verbs *v);
+
+/* ---- verbs_access.c -------------------------------------------------- */
+int verb_create_access(struct call *c);
+int verb_delete_access(struct call *c);
 
 /* ---- verbs_show.c ---------------------------------------------------- */
 int verb_show(struct call *c);

@@ -26,6 +26,7 @@ struct page {
 		Tgt__Mapping mapping;
 		Tgt__Portal portal;
 		Tgt__Session session;
+		Tgt__Access access;
 	} obj[PAGE_OBJECTS];
 	char naa[PAGE_OBJECTS][33];
 	void *list[PAGE_OBJECTS]; /* of obj: the arrays of the reply */
@@ -129,6 +130,19 @@ put_mapping(struct page *pg, const struct model_mapping *p)
 }
 
 static void
+put_rule(struct page *pg, const struct model_rule *r)
+{
+	int i = page_slot(pg, 600);
+	Tgt__Access *o = &pg->obj[i].access;
+
+	tgt__access__init(o);
+	o->target = r->target->name;
+	o->initiator = str(r->initiator);
+	o->address = str(r->address);
+	PAGE_LIST(pg, access, i);
+}
+
+static void
 put_portal(struct page *pg, const struct model_portal *p)
 {
 	int i = page_slot(pg, 400);
@@ -165,6 +179,7 @@ verb_show(struct call *c)
 	struct model_lun *l;
 	struct model_mapping *p;
 	struct model_portal *mp;
+	struct model_rule *r;
 	struct page pg;
 
 	page_begin(&pg, c);
@@ -176,6 +191,9 @@ verb_show(struct call *c)
 	list_for_each(t, &m->targets, link)
 		list_for_each(p, &t->mappings, link)
 			put_mapping(&pg, p);
+	list_for_each(t, &m->targets, link)
+		list_for_each(r, &t->rules, link)
+			put_rule(&pg, r);
 	list_for_each(mp, &m->portals, link)
 		if (!mp->pending)
 			put_portal(&pg, mp);
@@ -198,6 +216,8 @@ reply_objects(struct call *c, int err)
 		put_lun(&pg, c->lun);
 	if (c->mapping && !err)
 		put_mapping(&pg, c->mapping);
+	if (c->rule && !err)
+		put_rule(&pg, c->rule);
 	if (c->portal && !err)
 		put_portal(&pg, c->portal);
 	page_send(&pg, false);

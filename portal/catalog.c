@@ -64,7 +64,7 @@ grow(void **a, size_t a_size, void **b, size_t b_size, size_t n)
 }
 
 static int
-target_add(struct catalog *c, const char *name, char *alias, uint16_t tpgt)
+target_add(struct catalog *c, uint32_t id, const char *name, char *alias, uint16_t tpgt)
 {
 	char *copy = strdup(name);
 	void *a = c->targets, *b = c->names;
@@ -81,13 +81,14 @@ target_add(struct catalog *c, const char *name, char *alias, uint16_t tpgt)
 	}
 	c->targets[c->n_targets] =
 		(struct catalog_target){ .name = copy, .alias = alias, .tpgt = tpgt };
-	c->names[c->n_targets].name = copy;
+	c->names[c->n_targets] = (struct disco_target){ .name = copy, .id = id };
 	c->n_targets++;
 	return 0;
 }
 
 int
-catalog_target(struct catalog *c, const char *name, const char *alias, uint16_t tpgt)
+catalog_target(struct catalog *c, uint32_t id, const char *name, const char *alias,
+	       uint16_t tpgt)
 {
 	char *acopy = strdup(alias);
 	struct catalog_target *t;
@@ -101,8 +102,9 @@ catalog_target(struct catalog *c, const char *name, const char *alias, uint16_t 
 		free(t->alias);
 		t->alias = acopy;
 		t->tpgt = tpgt;
+		c->names[t - c->targets].id = id;
 	} else {
-		err = target_add(c, name, acopy, tpgt);
+		err = target_add(c, id, name, acopy, tpgt);
 	}
 	pthread_mutex_unlock(&c->lock);
 	if (err)

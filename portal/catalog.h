@@ -37,7 +37,8 @@ void catalog_init(struct catalog *c);
 void catalog_done(struct catalog *c);
 
 /* Adds or updates.  0 or -ENOMEM. */
-int catalog_target(struct catalog *c, const char *name, const char *alias, uint16_t tpgt);
+int catalog_target(struct catalog *c, uint32_t id, const char *name, const char *alias,
+		   uint16_t tpgt);
 void catalog_target_remove(struct catalog *c, const char *name);
 int catalog_portal(struct catalog *c, uint32_t id, const char *addr, uint16_t port, uint16_t tpgt);
 void catalog_portal_remove(struct catalog *c, uint32_t id);

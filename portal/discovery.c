@@ -5,6 +5,7 @@
 #include "portal/discovery.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static bool
@@ -38,12 +39,21 @@ add_target(const struct disco_view *v, const struct disco_target *t, struct text
 		discovery_address(v, &v->portals[i], reply);
 }
 
-static bool
-wanted(const struct disco_view *v, const char *name, bool all, struct text_span value)
+static int
+compare(const void *a, const void *b)
 {
-	if (!v->discovery && (!v->own_target || strcmp(name, v->own_target)))
-		return false;
-	return all || text_equal(value, name);
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+static bool
+visible(const struct disco_view *v, const struct disco_target *t)
+{
+	if (!v->discovery)
+		return v->own_target && !strcmp(t->name, v->own_target);
+	return v->n_visible && bsearch(&t->id, v->visible, v->n_visible, sizeof(t->id),
+				       compare);
 }
 
 bool
@@ -58,10 +68,10 @@ discovery_send_targets(const struct disco_view *v, struct text_span value,
 	if (!value.len) {
 		if (v->discovery)
 			return false;
-		all = true; /* of what wanted() lets through: the session's own */
+		all = true; /* that is visible: the session's own */
 	}
 	for (size_t i = 0; i < v->n_targets; i++)
-		if (wanted(v, v->targets[i].name, all, value))
+		if ((all || text_equal(value, v->targets[i].name)) && visible(v, &v->targets[i]))
 			add_target(v, &v->targets[i], reply);
 	return true;
 }

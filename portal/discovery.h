@@ -2,7 +2,7 @@
 /*
  * The answer to SendTargets (RFC 7143 appendix C and 13.3): TargetName and its
  * TargetAddress lines.  Pure.  Which targets an initiator may see is decided
- * by who fills the view.
+ * by tgt-ctld and comes with the view.
  */
 #ifndef PORTAL_DISCOVERY_H
 #define PORTAL_DISCOVERY_H
@@ -21,6 +21,7 @@ struct disco_portal {
 
 struct disco_target {
 	const char *name;
+	uint32_t id;
 };
 
 struct disco_view {
@@ -32,6 +33,9 @@ struct disco_view {
 	 * the wildcard addresses 0.0.0.0 and ::. */
 	const char *local_addr;
 	bool discovery; /* session type */
+	/* Of a discovery session: ids of the targets it may see, ascending. */
+	const uint32_t *visible;
+	size_t n_visible;
 	const char *own_target; /* of a normal session, else NULL */
 };
 

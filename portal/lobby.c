@@ -20,7 +20,7 @@
 
 enum guest_state {
 	GUEST_READ, /* a request is expected */
-	GUEST_WAIT, /* for SessionOpened */
+	GUEST_WAIT, /* for SessionOpened or DiscoveryOpened */
 	GUEST_SEND, /* the response is leaving, more requests follow */
 	GUEST_DONE, /* ... the last response: then the session begins */
 	GUEST_BYE, /* ... a refusal: then it closes */
@@ -42,7 +42,9 @@ struct guest {
 	enum guest_state state;
 	struct login *login;
 	struct reg *reg; /* from login_commit on */
-	uint64_t cookie; /* of SessionOpen */
+	uint64_t cookie; /* of SessionOpen or DiscoveryOpen */
+	uint32_t *visible; /* what a discovery session may see */
+	size_t n_visible;
 	char address[80];
 	uint32_t have, rest; /* bytes of the request so far; after the header */
 	uint8_t raw[ISCSI_BHS_LEN];
@@ -70,6 +72,7 @@ guest_leave(struct guest *g, bool keep_fd)
 	list_del(&g->link);
 	p->n_guests--;
 	login_free(g->login);
+	free(g->visible);
 	if (g->reg && !g->reg->handed) {
 		g->reg->guest = NULL;
 		portal_session_over(p, g->reg);
@@ -97,6 +100,7 @@ hand_over(struct guest *g)
 	struct reg *r = g->reg;
 	struct session_offer offer = {
 		.id = r->id, .nexus = r->nexus, .fd = g->fd, .held = r->held,
+		.visible = g->visible, .n_visible = g->n_visible,
 		.login = *login_result(g->login),
 	};
 
@@ -104,6 +108,7 @@ hand_over(struct guest *g)
 		    r->nexus, r->initiator, r->target[0] ? r->target : "(discovery)", g->address);
 	r->handed = true;
 	r->guest = NULL;
+	g->visible = NULL;
 	guest_leave(g, true);
 	thread_add_session(&p->threads[r->thread], &offer);
 	if (r->closing) /* reinstated, or its target removed, meanwhile */
@@ -211,6 +216,24 @@ session_open(struct guest *g, const struct login_result *res)
 }
 
 static void
+discovery_open(struct guest *g, const struct login_result *res)
+{
+	struct portal *p = g->portal;
+	Tgt__DiscoveryOpen d = TGT__DISCOVERY_OPEN__INIT;
+	Tgt__WorkerMsg msg = TGT__WORKER_MSG__INIT;
+
+	g->cookie = ++p->next_cookie;
+	d.cookie = g->cookie;
+	d.initiator = (char *)(uintptr_t)res->initiator;
+	d.address = g->address;
+	msg.body_case = TGT__WORKER_MSG__BODY_DISCOVERY_OPEN;
+	msg.discovery_open = &d;
+	g->state = GUEST_WAIT;
+	if (daemon_send(p->daemon, &msg))
+		refuse(g, ISCSI_LOGIN_UNAVAILABLE);
+}
+
+static void
 want_session(struct guest *g)
 {
 	struct portal *p = g->portal;
@@ -222,7 +245,7 @@ want_session(struct guest *g)
 	else if (p->registry.n >= p->max_sessions)
 		refuse(g, ISCSI_LOGIN_NO_RESOURCES);
 	else if (res->discovery)
-		commit(g, 0);
+		discovery_open(g, res);
 	else if (!catalog_find(&p->catalog, res->target))
 		refuse(g, ISCSI_LOGIN_NOT_FOUND);
 	else
@@ -234,27 +257,54 @@ open_error(int err)
 {
 	if (err == ENOENT)
 		return ISCSI_LOGIN_NOT_FOUND;
+	if (err == EACCES)
+		return ISCSI_LOGIN_FORBIDDEN;
 	if (err == EUSERS || err == ENOMEM || err == EMFILE)
 		return ISCSI_LOGIN_NO_RESOURCES;
 	return ISCSI_LOGIN_UNAVAILABLE;
 }
 
-void
-lobby_session_opened(struct portal *p, const Tgt__SessionOpened *m)
+/* NULL: it has left meanwhile. */
+static struct guest *
+find_waiting(struct portal *p, uint64_t cookie)
 {
 	struct guest *g;
 
-	list_for_each(g, &p->guests, link) {
-		if (g->state != GUEST_WAIT || g->cookie != m->cookie)
-			continue;
-		if (m->err)
-			refuse(g, open_error(m->err));
-		else
-			commit(g, m->nexus);
+	list_for_each(g, &p->guests, link)
+		if (g->state == GUEST_WAIT && g->cookie == cookie)
+			return g;
+	return NULL;
+}
+
+void
+lobby_session_opened(struct portal *p, const Tgt__SessionOpened *m)
+{
+	struct guest *g = find_waiting(p, m->cookie);
+
+	if (g && m->err)
+		refuse(g, open_error(m->err));
+	else if (g)
+		commit(g, m->nexus);
+	else if (!m->err)
+		portal_session_close(p, m->nexus);
+}
+
+void
+lobby_discovery_opened(struct portal *p, const Tgt__DiscoveryOpened *m)
+{
+	struct guest *g = find_waiting(p, m->cookie);
+
+	if (!g)
+		return;
+	g->visible = reallocarray(NULL, m->n_target + 1, sizeof(*g->visible));
+	if (!g->visible) {
+		refuse(g, ISCSI_LOGIN_NO_RESOURCES);
 		return;
 	}
-	if (!m->err) /* the guest has left meanwhile */
-		portal_session_close(p, m->nexus);
+	if (m->n_target)
+		memcpy(g->visible, m->target, m->n_target * sizeof(*g->visible));
+	g->n_visible = m->n_target;
+	commit(g, 0);
 }
 
 static void

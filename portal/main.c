@@ -175,7 +175,19 @@ on_target_update(struct portal *p, const Tgt__WorkerMsg *msg, struct chan_msg *m
 {
 	const Tgt__TargetUpdate *t = msg->target_update;
 
-	return catalog_target(&p->catalog, t->name, t->alias, (uint16_t)t->tpgt);
+	return catalog_target(&p->catalog, t->id, t->name, t->alias, (uint16_t)t->tpgt);
+}
+
+static int
+on_target_list(struct portal *p, const Tgt__WorkerMsg *msg, struct chan_msg *m)
+{
+	const Tgt__TargetList *l = msg->target_list;
+	int err = 0;
+
+	for (size_t i = 0; !err && i < l->n_target; i++)
+		err = catalog_target(&p->catalog, l->target[i]->id, l->target[i]->name,
+				     l->target[i]->alias, (uint16_t)l->target[i]->tpgt);
+	return err;
 }
 
 /* Its sessions end: what they were logged in to is gone. */
@@ -200,6 +212,13 @@ static int
 on_session_opened(struct portal *p, const Tgt__WorkerMsg *msg, struct chan_msg *m)
 {
 	lobby_session_opened(p, msg->session_opened);
+	return 0;
+}
+
+static int
+on_discovery_opened(struct portal *p, const Tgt__WorkerMsg *msg, struct chan_msg *m)
+{
+	lobby_discovery_opened(p, msg->discovery_opened);
 	return 0;
 }
 
@@ -268,8 +287,10 @@ static const struct verb {
 	{ TGT__WORKER_MSG__BODY_LISTENER_ADD, false, on_listener_add },
 	{ TGT__WORKER_MSG__BODY_LISTENER_REMOVE, true, on_listener_remove },
 	{ TGT__WORKER_MSG__BODY_TARGET_UPDATE, false, on_target_update },
+	{ TGT__WORKER_MSG__BODY_TARGET_LIST, false, on_target_list },
 	{ TGT__WORKER_MSG__BODY_TARGET_REMOVE, true, on_target_remove },
 	{ TGT__WORKER_MSG__BODY_SESSION_OPENED, true, on_session_opened },
+	{ TGT__WORKER_MSG__BODY_DISCOVERY_OPENED, true, on_discovery_opened },
 	{ TGT__WORKER_MSG__BODY_LUN_OPENED, true, on_lun_opened },
 	{ TGT__WORKER_MSG__BODY_LUN_INVALIDATE, true, on_lun_invalidate },
 	{ TGT__WORKER_MSG__BODY_LANE_EPOCH, true, on_lane_epoch },

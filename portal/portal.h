@@ -59,6 +59,8 @@ void lobby_start(struct portal *p);
 void lobby_stop(struct portal *p);
 /* The answer to a guest's SessionOpen. */
 void lobby_session_opened(struct portal *p, const Tgt__SessionOpened *m);
+/* ... DiscoveryOpen. */
+void lobby_discovery_opened(struct portal *p, const Tgt__DiscoveryOpened *m);
 
 /* ---- main.c ---- */
 

@@ -256,7 +256,8 @@ text_run(struct conn *c, const struct bhs *b, const uint8_t *data)
 {
 	struct session *s = c->sess;
 	struct disco_view view = { .local_addr = c->local_addr, .discovery = s->discovery,
-				   .own_target = s->discovery ? NULL : s->target };
+				   .own_target = s->discovery ? NULL : s->target,
+				   .visible = s->visible, .n_visible = s->n_visible };
 	struct textreq_reply reply;
 	struct pdu_text_req p;
 	struct ctl *ctl;

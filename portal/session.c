@@ -36,6 +36,7 @@ session_free(struct session *s)
 {
 	list_del(&s->link);
 	cmd_table_done(&s->cmds);
+	free(s->visible);
 	free(s);
 }
 

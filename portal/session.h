@@ -53,6 +53,8 @@ struct session {
 	bool held; /* an older incarnation is still being closed */
 	bool over; /* reported to the main thread */
 	char target[ISCSI_NAME_MAX + 1];
+	uint32_t *visible; /* disco_view.visible of a discovery session, malloc'ed */
+	size_t n_visible;
 	struct cmdsn sn;
 	struct cmd_table cmds;
 	struct lunmap luns;

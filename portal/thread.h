@@ -79,6 +79,8 @@ struct session_offer {
 	uint64_t id;
 	uint32_t nexus;
 	int fd; /* consumed */
+	uint32_t *visible; /* of a discovery session, malloc'ed: consumed */
+	size_t n_visible;
 	bool held;
 	struct login_result login;
 };

@@ -134,10 +134,13 @@ run_add_session(void *owner, struct mail *m)
 		s->id = o->id;
 		s->nexus = o->nexus;
 		s->held = o->held;
+		s->visible = o->visible;
+		s->n_visible = o->n_visible;
 		memcpy(s->target, o->login.target, sizeof(s->target));
 		s->conn = tcp_conn_new(s, o->fd, &o->login);
 	} else {
 		close(o->fd);
+		free(o->visible);
 	}
 	if (!s || !s->conn) {
 		log_limited(LOG_LEVEL_ERR, "out of memory for a session: nexus=%u", o->nexus);

@@ -28,6 +28,8 @@ ctl mapping create $IQN a --number 0 || fail "mapping create"
 ctl mapping create $IQN b || fail "mapping create, number by the server"
 ctl mapping create $IQN n --number 16000 || fail "mapping create 16000"
 ctl portal create 127.0.0.1:0 || fail "portal create"
+ctl access create $IQN --initiator ALL || fail "access create"
+ctl access create $IQN --initiator '*' --address ALL || fail "access create is not idempotent"
 
 denied 'exists|differ' lun create a --backend rdwr --path "$T/b.img"
 denied 'no such|not found|unknown' mapping create $IQN nosuch
@@ -36,6 +38,10 @@ denied 'no such file|does not exist' lun create c --backend rdwr --path "$T/miss
 denied 'already|in use|locked' lun create c --backend rdwr --path "$T/a.img"
 denied 'name' target create 'not an iscsi name'
 denied 'number|16383' mapping create $IQN a --number 16384
+denied 'no such target' access create ${IQN}x --initiator ALL
+denied 'needs an initiator or an address' access create $IQN
+denied 'no iSCSI name' access create $IQN --initiator 127.0.0.1
+denied 'no address' access create $IQN --address 127.0.0.1/33
 denied 'backend' lun create c --backend floppy --path "$T/a.img"
 [ "$(json 'len(d["luns"])')" = 3 ] || fail "a refused LUN was stored: $(ctl show)"
 
@@ -46,10 +52,10 @@ qemu-io -f raw -r -c "read -P 0 0 64k" "${URL%0}1" | grep -q 'read 65536' || fai
 qemu-io -f raw -c "write -P 42 0 64k" "${URL%0}1" 2>&1 | grep -q 'wrote ' && fail "wrote to a read-only LUN"
 qemu-io -f raw -r -c "read -P 0 1073741312 512" "${URL%0}16000" | grep -q 'read 512' || fail "null LUN, number 16000"
 SERIAL=$(iscsi-inq -e 1 -c 128 "$URL" | grep -i serial); ID=$(iscsi-inq -e 1 -c 131 "$URL")
-BEFORE=$(json 'json.dumps([d["targets"],d["mappings"],[(l["name"],l["serial"],l["naa"]) for l in d["luns"]]],sort_keys=True)')
+BEFORE=$(json 'json.dumps([d["targets"],d["mappings"],d["access"],[(l["name"],l["serial"],l["naa"]) for l in d["luns"]]],sort_keys=True)')
 stop_run
 service
-AFTER=$(json 'json.dumps([d["targets"],d["mappings"],[(l["name"],l["serial"],l["naa"]) for l in d["luns"]]],sort_keys=True)')
+AFTER=$(json 'json.dumps([d["targets"],d["mappings"],d["access"],[(l["name"],l["serial"],l["naa"]) for l in d["luns"]]],sort_keys=True)')
 [ "$BEFORE" = "$AFTER" ] || fail "restart changed the configuration: $BEFORE / $AFTER"
 wait_for 10 iscsi-inq "$URL" || fail "the portal did not come back on port $PORT"
 [ "$SERIAL" = "$(iscsi-inq -e 1 -c 128 "$URL" | grep -i serial)" ] || fail "serial changed"

@@ -12,6 +12,7 @@ start_run --state "$T/state"
 wait_for 10 ctl target create iqn.2026-11.org.example:k || fail "no tgt-ctld"
 ctl lun create k --backend rdwr --path "$T/disk.img" > /dev/null || fail "lun create"
 ctl mapping create iqn.2026-11.org.example:k k --number 0 > /dev/null || fail "mapping create"
+ctl access create iqn.2026-11.org.example:k --initiator ALL > /dev/null || fail "access create"
 ctl portal create 127.0.0.1:0 > "$T/portal" || fail "portal create"
 URL=iscsi://$(grep -o '127.0.0.1:[0-9]*' "$T/portal")/iqn.2026-11.org.example:k/0
 yes "write -q 0 1M" | head -10000 | qemu-io -f raw "$URL" > /dev/null 2>&1 &

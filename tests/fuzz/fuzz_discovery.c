@@ -11,7 +11,8 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const struct disco_portal portals[] = { { "192.0.2.1", 3260, 1 }, { "::", 3261, 2 } };
-static const struct disco_target targets[] = { { "iqn.x:a" }, { "iqn.x:b" }, { "eui.1" } };
+static const struct disco_target targets[] = { { "iqn.x:a", 1 }, { "iqn.x:b", 2 }, { "eui.1", 3 } };
+static const uint32_t visible[] = { 1, 2 };
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -21,6 +22,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		.targets = targets, .n_targets = ARRAY_SIZE(targets),
 		.portals = portals, .n_portals = ARRAY_SIZE(portals),
 		.local_addr = "2001:db8::1", .discovery = !normal,
+		.visible = visible, .n_visible = ARRAY_SIZE(visible),
 		.own_target = normal ? "iqn.x:b" : NULL,
 	};
 	struct login_limits limits;

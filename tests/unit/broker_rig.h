@@ -91,6 +91,15 @@ describe(const Tgt__WorkerMsg *m, char *s, size_t n)
 	case TGT__WORKER_MSG__BODY_TARGET_UPDATE:
 		snprintf(s, n, "TargetUpdate");
 		break;
+	case TGT__WORKER_MSG__BODY_TARGET_LIST:
+		snprintf(s, n, "TargetList %zu", m->target_list->n_target);
+		break;
+	case TGT__WORKER_MSG__BODY_DISCOVERY_OPENED:
+		snprintf(s, n, "DiscoveryOpened c%u %zu%s%u",
+			 (unsigned)m->discovery_opened->cookie, m->discovery_opened->n_target,
+			 m->discovery_opened->n_target ? " from " : "",
+			 m->discovery_opened->n_target ? m->discovery_opened->target[0] : 0);
+		break;
 	case TGT__WORKER_MSG__BODY_CONFIG_DONE:
 		snprintf(s, n, "ConfigDone");
 		break;
@@ -352,14 +361,15 @@ portal_says(const char *verb, unsigned a, unsigned b, unsigned c, unsigned d, co
 	Tgt__SessionClose sc = TGT__SESSION_CLOSE__INIT;
 	Tgt__LunOpen lo = TGT__LUN_OPEN__INIT;
 	Tgt__LaneReleased lr = TGT__LANE_RELEASED__INIT;
+	Tgt__DiscoveryOpen dd = TGT__DISCOVERY_OPEN__INIT;
 	Tgt__WorkerMsg m;
 
-	so.cookie = lo.cookie = a;
-	so.initiator = initiator;
+	so.cookie = lo.cookie = dd.cookie = a;
+	so.initiator = dd.initiator = initiator;
 	so.isid.data = isid;
 	so.isid.len = 6;
 	so.target = (char *)(uintptr_t)name;
-	so.address = address;
+	so.address = dd.address = address;
 	sc.nexus = lr.lane = a;
 	lo.nexus = b;
 	lo.lun = model_lun_encode(c);
@@ -368,6 +378,8 @@ portal_says(const char *verb, unsigned a, unsigned b, unsigned c, unsigned d, co
 		(void)WRAP(&m, SESSION_OPEN, session_open, &so);
 	else if (!strcmp(verb, "close"))
 		(void)WRAP(&m, SESSION_CLOSE, session_close, &sc);
+	else if (!strcmp(verb, "discover"))
+		(void)WRAP(&m, DISCOVERY_OPEN, discovery_open, &dd);
 	else if (!strcmp(verb, "open"))
 		(void)WRAP(&m, LUN_OPEN, lun_open, &lo);
 	else
@@ -442,7 +454,8 @@ event(const char *line)
 		ack(verb, w1, (uint32_t)atoi(w2), atoi(w3));
 	else if (!strcmp(verb, "session"))
 		portal_says(verb, (unsigned)atoi(w1), 0, 0, 0, w2);
-	else if (!strcmp(verb, "open") || !strcmp(verb, "close") || !strcmp(verb, "released"))
+	else if (!strcmp(verb, "open") || !strcmp(verb, "close") ||
+		 !strcmp(verb, "released") || !strcmp(verb, "discover"))
 		portal_says(verb, (unsigned)atoi(w1), (unsigned)atoi(w2), (unsigned)atoi(w3),
 			    (unsigned)atoi(w4), "");
 	else if (!strcmp(verb, "map"))
@@ -476,6 +489,7 @@ rig_begin(uint64_t pool_budget)
 {
 	const struct broker_config cfg = { .threads = 2, .max_sessions = 8,
 					   .pool_budget = pool_budget };
+	struct model_rule *rule;
 	char why[MODEL_WHY];
 
 	memset(&rig, 0, sizeof(rig));
@@ -483,6 +497,7 @@ rig_begin(uint64_t pool_budget)
 	log_open("test", NULL, 0); /* deaths are the subject: not worth a line */
 	model_init(&rig.m, rig_random);
 	CHECK_EQ(model_target_create(&rig.m, IQN, "", 1, &rig.t, why), 0);
+	CHECK_EQ(model_rule_create(&rig.m, IQN, ACCESS_ALL, "127.0.0.0/8", &rule, why), 0);
 	rig.b = broker_new(&rig.m, &cfg, &rig_ops, NULL);
 	CHECK(rig.b != NULL);
 	CHECK_EQ(broker_start(rig.b), 0);

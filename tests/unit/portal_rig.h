@@ -518,6 +518,12 @@ rig_connect(struct rig *r)
 	r->cmdsn = RIG_FIRST_SN;
 	o.fd = sp[1];
 	o.login.discovery = r->discovery;
+	if (r->discovery) {
+		o.n_visible = 1;
+		o.visible = malloc(sizeof(*o.visible));
+		assert(o.visible);
+		o.visible[0] = 1;
+	}
 	o.login.exp_cmd_sn = RIG_FIRST_SN;
 	o.login.stat_sn = 1;
 	o.login.params = r->params;
@@ -534,8 +540,8 @@ rig_make(bool inline_thread)
 	r->loop = ev_loop_new(EVFLAG_AUTO);
 	mailbox_init(&r->box, r->loop, r);
 	catalog_init(&r->catalog);
-	catalog_target(&r->catalog, "iqn.2024-01.test:t", "", 1);
-	catalog_target(&r->catalog, "iqn.2024-01.test:u", "", 1);
+	catalog_target(&r->catalog, 1, "iqn.2024-01.test:t", "", 1);
+	catalog_target(&r->catalog, 2, "iqn.2024-01.test:u", "", 1);
 	catalog_portal(&r->catalog, 1, "127.0.0.1", 3260, 1);
 	login_limits_default(&r->limits);
 	iscsi_params_default(&r->params);

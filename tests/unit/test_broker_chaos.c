@@ -279,7 +279,7 @@ portal_takes(struct sim *s, const Tgt__WorkerMsg *m)
 {
 	switch (m->body_case) {
 	case TGT__WORKER_MSG__BODY_PORTAL_CONFIG:
-	case TGT__WORKER_MSG__BODY_TARGET_UPDATE:
+	case TGT__WORKER_MSG__BODY_TARGET_LIST:
 		break;
 	case TGT__WORKER_MSG__BODY_SESSION_OPENED:
 		CHECK_EQ(m->session_opened->err, 0);
@@ -508,12 +508,14 @@ set_up(uint64_t seed)
 					   .pool_budget = UINT64_C(1) << 40 };
 	char why[MODEL_WHY], name[] = "a";
 	struct model_target *t;
+	struct model_rule *rule;
 
 	memset(&W, 0, sizeof(W));
 	W.seed = seed;
 	W.next_pid = 1000;
 	model_init(&W.m, op_random);
 	CHECK_EQ(model_target_create(&W.m, IQN, "", 1, &t, why), 0);
+	CHECK_EQ(model_rule_create(&W.m, IQN, ACCESS_ALL, "", &rule, why), 0);
 	W.b = broker_new(&W.m, &cfg, &ops, NULL);
 	CHECK_EQ(broker_start(W.b), 0);
 	for (uint32_t k = 0; k < LUNS; k++) {

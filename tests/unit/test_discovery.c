@@ -14,9 +14,11 @@ static const struct disco_portal portals[] = {
 	{ "192.0.2.1", 3260, 1 },
 	{ "2001:db8::1", 3261, 2 },
 };
-static const struct disco_target targets[] = { { "iqn.x:a" }, { "iqn.x:b" } };
+static const struct disco_target targets[] = { { "iqn.x:a", 7 }, { "iqn.x:b", 9 } };
+static const uint32_t visible[] = { 7, 9 };
 static const struct disco_view view = {
 	.targets = targets, .n_targets = 2, .portals = portals, .n_portals = 2, .discovery = true,
+	.visible = visible, .n_visible = 2,
 };
 
 static char text[16 << 20];
@@ -69,6 +71,27 @@ test_send_targets(void)
 	CHECK(!ask(&normal, "All"));
 	normal.own_target = NULL;
 	CHECK(ask(&normal, ""));
+	CHECK_STR(text, "");
+}
+
+/* Who may not log in to a target is not told of it, nor of its name. */
+static void
+test_visible(void)
+{
+	static const uint32_t second[] = { 1, 9, 11 };
+	struct disco_view some = view;
+
+	some.visible = second;
+	some.n_visible = 3;
+	CHECK(ask(&some, "All"));
+	CHECK_STR(text, "TargetName=iqn.x:b;" PORTALS);
+	CHECK(ask(&some, "iqn.x:a"));
+	CHECK_STR(text, "");
+	CHECK(ask(&some, "iqn.x:b"));
+	CHECK_STR(text, "TargetName=iqn.x:b;" PORTALS);
+	some.visible = NULL; /* none: nothing, not everything */
+	some.n_visible = 0;
+	CHECK(ask(&some, "All"));
 	CHECK_STR(text, "");
 }
 
@@ -226,6 +249,7 @@ test_many_targets(void)
 	enum { N = 10000 };
 	static char names[N][32];
 	static struct disco_target many[N];
+	static uint32_t ids[N];
 	struct disco_view v = view;
 	char *want = NULL;
 	size_t got = 0;
@@ -234,9 +258,12 @@ test_many_targets(void)
 	for (int i = 0; i < N; i++) {
 		snprintf(names[i], sizeof(names[i]), "iqn.2020-01.x:%d", i);
 		many[i].name = names[i];
+		many[i].id = ids[i] = (uint32_t)i + 1;
 	}
 	v.targets = many;
 	v.n_targets = N;
+	v.visible = ids;
+	v.n_visible = N;
 	CHECK(ask(&v, "All"));
 	want = strdup(text);
 	start(true, 512);
@@ -274,6 +301,7 @@ int
 main(void)
 {
 	TEST(test_send_targets);
+	TEST(test_visible);
 	TEST(test_addresses);
 	TEST(test_simple);
 	TEST(test_renegotiate);

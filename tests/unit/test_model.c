@@ -133,6 +133,63 @@ test_targets(void)
 }
 
 static void
+test_rules(void)
+{
+	static const struct {
+		const char *initiator, *peer;
+		bool admitted;
+	} logins[] = {
+		{ "iqn.2026-11.org.example:a", "192.0.2.7:1000", true }, /* both of rule 1 */
+		{ "iqn.2026-11.org.example:a", "192.0.3.7:1000", false }, /* one of them */
+		{ "iqn.2026-11.org.example:b", "192.0.2.7:1000", false },
+		{ "iqn.2026-11.org.example:b", "[2001:db8::7]:1000", true }, /* rule 2 */
+		{ "iqn.2026-11.org.example:c", "10.0.0.1:1000", true }, /* rule 3 */
+		{ "iqn.2026-11.org.example:c", "", false }, /* from nowhere */
+	};
+	struct model m;
+	struct model_target *t, *u;
+	struct model_rule *r, *q;
+	char name[32];
+
+	model_init(&m, fake_random);
+	CHECK_EQ(model_target_create(&m, IQN, "", 1, &t, why), 0);
+	CHECK_EQ(model_target_create(&m, IQN "2", "", 1, &u, why), 0);
+	CHECK(t->id && u->id && t->id != u->id);
+	CHECK(!model_admits(t, "iqn.2026-11.org.example:a", "127.0.0.1:1")); /* default deny */
+	CHECK_EQ(model_rule_create(&m, IQN, "", "", &r, why), -EINVAL);
+	CHECK_EQ(model_rule_create(&m, IQN, "host", "", &r, why), -EINVAL);
+	CHECK(strstr(why, "iSCSI name"));
+	CHECK_EQ(model_rule_create(&m, IQN, "", "192.0.2.0/33", &r, why), -EINVAL);
+	CHECK(strstr(why, "no address"));
+	CHECK_EQ(model_rule_create(&m, IQN ":x", "ALL", "", &r, why), -ENOENT);
+	CHECK_EQ(model_rule_create(&m, IQN, "iqn.*:A", "192.0.2.9/24", &r, why), 0);
+	CHECK_STR(r->initiator, "iqn.*:a");
+	CHECK_STR(r->address, "192.0.2.0/24");
+	CHECK_EQ(model_rule_create(&m, IQN, "iqn.*:a", "192.0.2.0/24", &q, why), MODEL_SAME);
+	CHECK(q == r);
+	CHECK_EQ(model_rule_create(&m, IQN, "", "2001:db8::/64", &q, why), 0);
+	CHECK_STR(q->initiator, "ALL");
+	CHECK_EQ(model_rule_create(&m, IQN, "iqn.*:c", "", &q, why), 0);
+	CHECK_EQ(t->n_rules, 3);
+	for (size_t i = 0; i < ARRAY_SIZE(logins); i++)
+		CHECK_MSG(model_admits(t, logins[i].initiator, logins[i].peer) ==
+			  logins[i].admitted, "%s from %s", logins[i].initiator, logins[i].peer);
+	CHECK(!model_admits(u, "iqn.2026-11.org.example:c", "10.0.0.1:1")); /* another's rules */
+	CHECK_EQ(model_rule_find(&m, IQN, "iqn.*:a", "", &q, why), -ENOENT);
+	CHECK_EQ(model_rule_find(&m, IQN, "iqn.*:a", "192.0.2.1/24", &q, why), 0);
+	CHECK(q == r);
+	model_rule_unlink(r);
+	CHECK(!model_admits(t, logins[0].initiator, logins[0].peer));
+	model_rule_free(r);
+	for (int i = 0; i < MODEL_RULES - 2; i++) {
+		snprintf(name, sizeof(name), "iqn.%d", i);
+		CHECK_EQ(model_rule_create(&m, IQN, name, "", &q, why), 0);
+	}
+	CHECK_EQ(model_rule_create(&m, IQN, "iqn.more", "", &q, why), -ENOSPC);
+	model_done(&m);
+}
+
+static void
 test_luns(void)
 {
 	struct lun_spec s = { "a", "rdwr", "/srv/a.img", 0, 0, false }, d;
@@ -291,6 +348,7 @@ main(void)
 	TEST(test_names);
 	TEST(test_lun_addresses);
 	TEST(test_targets);
+	TEST(test_rules);
 	TEST(test_luns);
 	TEST(test_identity);
 	TEST(test_mappings);

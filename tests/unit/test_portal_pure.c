@@ -146,14 +146,16 @@ test_catalog(void)
 	struct catalog c;
 
 	catalog_init(&c);
-	CHECK_EQ(catalog_target(&c, "iqn.a", "first", 1), 0);
-	CHECK_EQ(catalog_target(&c, "iqn.b", "", 1), 0);
-	CHECK_EQ(catalog_target(&c, "iqn.a", "again", 2), 0);
+	CHECK_EQ(catalog_target(&c, 1, "iqn.a", "first", 1), 0);
+	CHECK_EQ(catalog_target(&c, 2, "iqn.b", "", 1), 0);
+	CHECK_EQ(catalog_target(&c, 3, "iqn.a", "again", 2), 0);
 	CHECK_EQ(catalog_portal(&c, 1, "127.0.0.1", 3260, 1), 0);
 	CHECK_EQ(catalog_portal(&c, 2, "::1", 3260, 1), 0);
 	CHECK_STR(catalog_find(&c, "iqn.a")->alias, "again");
 	catalog_lock(&c, &v);
 	CHECK_EQ(v.n_targets, 2);
+	CHECK_EQ(v.targets[0].id, 3);
+	CHECK_EQ(v.targets[1].id, 2);
 	CHECK_EQ(v.n_portals, 2);
 	catalog_unlock(&c);
 	catalog_target_remove(&c, "iqn.a");

@@ -50,11 +50,13 @@ answer(int c, const Tgt__ControlRequest *q, int err, const char *text)
 static void
 test_export(void)
 {
-	const char *const words[] = { "--lun", "/etc/hostname", "--null", "1G", "--read-only", NULL };
+	const char *const words[] = { "--lun", "/etc/hostname", "--null", "1G", "--read-only",
+				      "--initiator", "iqn.x:*", "--initiator", "iqn.y", NULL };
 	static const Tgt__ControlRequest__BodyCase order[] = {
 		TGT__CONTROL_REQUEST__BODY_CREATE_PORTAL, TGT__CONTROL_REQUEST__BODY_CREATE_TARGET,
 		TGT__CONTROL_REQUEST__BODY_CREATE_LUN, TGT__CONTROL_REQUEST__BODY_CREATE_MAPPING,
 		TGT__CONTROL_REQUEST__BODY_CREATE_LUN, TGT__CONTROL_REQUEST__BODY_CREATE_MAPPING,
+		TGT__CONTROL_REQUEST__BODY_CREATE_ACCESS, TGT__CONTROL_REQUEST__BODY_CREATE_ACCESS,
 	};
 	struct actor ctld = launch(words);
 	char scratch[128] = "";
@@ -84,6 +86,10 @@ test_export(void)
 			CHECK_STR(q->create_mapping->mapping->target,
 				  "iqn.2026-11.org.tgt-ng:hostname");
 			CHECK_EQ(q->create_mapping->mapping->number, 1);
+		} else if (i >= 6) {
+			CHECK_STR(q->create_access->access->target,
+				  "iqn.2026-11.org.tgt-ng:hostname");
+			CHECK_STR(q->create_access->access->initiator, i == 6 ? "iqn.x:*" : "iqn.y");
 		}
 		answer(c, q, 0, i == 2 ? "rounded down" : "");
 		chan_msg_done(&m);
@@ -103,11 +109,13 @@ test_export_text(void)
 	int c = accept_client(&ctld);
 	char *text;
 
+	/* Portal, target, LUN, mapping, rule. */
 	direct(&ctld, "log held back");
-	for (int i = 0; i < 4; i++) {
+	for (int i = 0; i < 5; i++) {
 		struct chan_msg m;
 		Tgt__ControlRequest *q = asked(c, &m);
 
+		CHECK(q && (i < 4 || !strcmp(q->create_access->access->initiator, "ALL")));
 		if (q)
 			answer(c, q, 0, i == 2 ? "rounded down" : "");
 		chan_msg_done(&m);
@@ -120,6 +128,7 @@ test_export_text(void)
 	CHECK(strstr(text, "iscsi://127.0.0.1:40123/iqn.2026-11.org.tgt-ng:hostname/0\n"));
 	CHECK(strstr(text, "/etc/hostname  1.0 MiB"));
 	CHECK(strstr(text, "\nCtrl-C stops it.\n"));
+	CHECK(!strstr(text, "may log in")); /* this machine only */
 	text = slurp(run_err);
 	CHECK(strstr(text, "tgt-run: rounded down\n"));
 	CHECK(strstr(text, "held back\n") && strstr(text, "later\n"));
@@ -190,6 +199,8 @@ test_usage(void)
 		{ { "--portal", "127.0.0.1:1" }, 2, "tgt-run: --portal, --target," },
 		{ { "--lun", "a", "--state", "/x" }, 2, "tgt-run: --lun keeps no state" },
 		{ { "--lun", "a", "--portal", "x" }, 2, "tgt-run: --portal x: must be" },
+		{ { "--initiator", "iqn.x" }, 2, "tgt-run: --portal, --target, --initiator" },
+		{ { "--lun", "a", "--initiator", "host" }, 2, "tgt-run: --initiator host: must be" },
 		{ { "--lun", "a", "--block-size", "513" }, 2, "tgt-run: --block-size 513: must be" },
 		{ { "--null", "0" }, 2, "tgt-run: --null 0: must be a size" },
 		{ { "--lun", "" }, 2, "tgt-run: --lun '': no file name" },

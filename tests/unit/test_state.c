@@ -31,6 +31,7 @@ fill(struct model *m)
 	struct model_target *t;
 	struct model_mapping *p;
 	struct model_portal *mp;
+	struct model_rule *r;
 	struct model_lun *l;
 
 	model_init(m, fake_random);
@@ -42,6 +43,8 @@ fill(struct model *m)
 	CHECK_EQ(model_lun_create(m, &pending, &l, why), 0);
 	CHECK_EQ(model_mapping_create(m, IQN, "a", 16000, true, &p, why), 0);
 	CHECK_EQ(model_mapping_create(m, IQN, "n", 0, false, &p, why), 0);
+	CHECK_EQ(model_rule_create(m, IQN, "iqn.*:h?st", "2001:db8::/33", &r, why), 0);
+	CHECK_EQ(model_rule_create(m, IQN, "", "192.0.2.1", &r, why), 0);
 	CHECK_EQ(model_portal_create(m, 5, "::1", 3260, 7, &mp, why), 0);
 	CHECK_EQ(model_portal_create(m, 0, "127.0.0.1", 0, 1, &mp, why), 0);
 	mp->pending = true;
@@ -67,6 +70,7 @@ test_round_trip(void)
 	CHECK_STR(k->path, l->path);
 	CHECK_STR(k->serial, l->serial);
 	CHECK_EQ(back.n_portals, 1);
+	CHECK_EQ(model_target_find(&back, IQN)->n_rules, 2);
 	CHECK_EQ(back.n_luns, 2);
 	free(text);
 	free(again);
@@ -80,6 +84,11 @@ test_round_trip(void)
 #define LUN(name, serial, naa)                                                 \
 	"{\"name\":\"" name "\",\"backend\":\"null\",\"path\":\"\",\"size\":512,"  \
 	"\"block_size\":512,\"read_only\":false,\"serial\":\"" serial "\",\"naa\":\"" naa "\"}"
+#define VERSION_2(access)                                                      \
+	"{\"tgt-ng\":2,\"targets\":[],\"luns\":[],\"mappings\":[],\"portals\":[],"  \
+	"\"access\":[" access "]}"
+#define RULE(target, initiator, address)                                       \
+	"{\"target\":\"" target "\",\"initiator\":\"" initiator "\",\"address\":\"" address "\"}"
 #define NAA1 "60000000000000000000000000000001"
 #define NAA2 "60000000000000000000000000000002"
 
@@ -96,7 +105,14 @@ static const struct {
 	{ "[[[[[[[[[[[[[[[[", "damaged" },
 	{ "[]", "no state of tgt-ng" },
 	{ "{}", "no state of tgt-ng" },
-	{ "{\"tgt-ng\":2}", "version 2" },
+	{ "{\"tgt-ng\":3}", "version 3" },
+	{ "{\"tgt-ng\":0}", "version 0" },
+	{ "{\"tgt-ng\":2,\"targets\":[],\"luns\":[],\"mappings\":[],\"portals\":[]}",
+	  "does not know" }, /* no rules: cut off, or of another */
+	{ VERSION_2("{}"), "access[0].target" },
+	{ VERSION_2(RULE("t", "ALL", "ALL")), "access[0]: no such target" },
+	{ VERSION_2(RULE("t", "", "")), "access[0]: a rule needs" },
+	{ VERSION_2(RULE("t", "ALL", "192.0.2.0/33")), "access[0]: \"192.0.2.0/33\" is no" },
 	{ "{\"tgt-ng\":\"1\"}", "no state" },
 	{ "{\"tgt-ng\":1,\"a\":1,\"b\":1,\"c\":1,\"d\":1}", "array \"targets\"" },
 	{ "{\"tgt-ng\":1,\"more\":1,\"targets\":[],\"luns\":[],\"mappings\":[],\"portals\":[]}",
@@ -143,6 +159,22 @@ test_damage(void)
 			  damage[i].says);
 		model_done(&m);
 	}
+}
+
+/* A file of version 1 admitted everybody, and still does. */
+static void
+test_version_1(void)
+{
+	static const char text[] =
+		"{\"tgt-ng\":1,\"targets\":[{\"name\":\"" IQN "\",\"alias\":\"\",\"tpgt\":1}],"
+		"\"luns\":[],\"mappings\":[],\"portals\":[]}";
+	struct model m;
+
+	model_init(&m, fake_random);
+	CHECK_MSG(!state_parse(text, strlen(text), "x", &m, why), "%s", why);
+	CHECK_EQ(m.n_targets, 1);
+	CHECK(model_admits(model_target_find(&m, IQN), "iqn.x", "192.0.2.1:1"));
+	model_done(&m);
 }
 
 /* Every shorter file is refused. */
@@ -228,6 +260,7 @@ main(void)
 {
 	TEST(test_round_trip);
 	TEST(test_damage);
+	TEST(test_version_1);
 	TEST(test_truncation);
 	TEST(test_directory);
 	return tap_done();

@@ -114,6 +114,65 @@ portal_delete(const char *addr, uint32_t port)
 	return ASK(DELETE_PORTAL, delete_portal, &d);
 }
 
+static int
+access_ask(bool create, const char *target, const char *initiator, const char *address)
+{
+	Tgt__Access a = TGT__ACCESS__INIT;
+	Tgt__CreateAccess c = TGT__CREATE_ACCESS__INIT;
+	Tgt__DeleteAccess d = TGT__DELETE_ACCESS__INIT;
+
+	a.target = str(target);
+	a.initiator = str(initiator);
+	a.address = str(address);
+	c.access = d.access = &a;
+	return create ? ASK(CREATE_ACCESS, create_access, &c) :
+			ASK(DELETE_ACCESS, delete_access, &d);
+}
+
+static void
+test_access(void)
+{
+	struct model_target *t;
+
+	rig_begin();
+	CHECK_EQ(access_ask(true, IQN, "ALL", ""), ENOENT);
+	CHECK_EQ(target_create(IQN), 0);
+	t = model_target_find(&R.m, IQN);
+	CHECK_EQ(access_ask(true, IQN, "", ""), EINVAL);
+	R.save_error = ENOSPC;
+	CHECK_EQ(access_ask(true, IQN, "ALL", ""), ENOSPC);
+	CHECK_EQ(t->n_rules, 0);
+	R.save_error = 0;
+	R.saves = 0;
+	R.objects = 0;
+	CHECK_EQ(access_ask(true, IQN, "ALL", "192.0.2.1/24"), 0);
+	CHECK_EQ(access_ask(true, IQN, "", "192.0.2.0/24"), 0); /* the same */
+	CHECK_EQ(R.objects, 2);
+	CHECK_EQ(R.saves, 1);
+	CHECK_EQ(t->n_rules, 1);
+	R.save_error = ENOSPC;
+	CHECK_EQ(access_ask(false, IQN, "", "192.0.2.0/24"), ENOSPC);
+	CHECK_EQ(t->n_rules, 1);
+	R.save_error = 0;
+	CHECK_EQ(access_ask(false, IQN, "", "192.0.2.0/33"), EINVAL);
+	CHECK_EQ(access_ask(false, IQN, "ALL", ""), 0); /* another: idempotent, with a word */
+	CHECK_MSG(strstr(R.text, "nothing to delete"), "%s", R.text);
+	CHECK_EQ(access_ask(false, IQN ":x", "ALL", ""), 0);
+	CHECK_EQ(t->n_rules, 1);
+	CHECK_EQ(access_ask(false, IQN, "", "192.0.2.0/24"), 0);
+	CHECK_STR(R.text, "");
+	CHECK_EQ(t->n_rules, 0);
+	CHECK_EQ(access_ask(true, IQN, "ALL", "ALL"), 0);
+	CHECK_EQ(target_create(IQN ":2"), 0);
+	R.save_error = EIO;
+	CHECK_EQ(target_delete(IQN), EIO);
+	R.save_error = 0;
+	CHECK(list_first(&R.m.targets, struct model_target, link) == t); /* in order of id */
+	CHECK_EQ(t->n_rules, 1);
+	CHECK_EQ(target_delete(IQN), 0); /* its rules go with it */
+	rig_end();
+}
+
 static void
 test_target(void)
 {
@@ -316,6 +375,7 @@ int
 main(void)
 {
 	TEST(test_target);
+	TEST(test_access);
 	TEST(test_lun);
 	TEST(test_client_gone);
 	TEST(test_mapping);

@@ -41,7 +41,8 @@ rig_reply(void *ctx, void *client, const Tgt__ControlReply *r)
 	size_t n = tgt__control_reply__get_packed_size(r);
 
 	R.replies++;
-	R.objects += (unsigned)(r->n_target + r->n_lun + r->n_mapping + r->n_portal);
+	R.objects += (unsigned)(r->n_target + r->n_lun + r->n_mapping + r->n_portal +
+				r->n_access);
 	R.err = r->err;
 	R.more = r->more;
 	R.largest = MAX(R.largest, n);

@@ -44,7 +44,7 @@ def _sn_lt(a, b):
 
 
 class Connection:
-    def __init__(self, url, timeout=10, cmd_sn=1, strict=True, rcvbuf=None):
+    def __init__(self, url, timeout=10, cmd_sn=1, strict=True, rcvbuf=None, source=None):
         self.url = url if isinstance(url, Url) else Url(url)
         self.timeout, self.strict = timeout, strict
         self.cmd_sn, self.next_itt = cmd_sn, 1
@@ -59,6 +59,8 @@ class Connection:
         self.sock = socket.socket(family, kind, proto)
         if rcvbuf:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rcvbuf)
+        if source:  # the address to come from
+            self.sock.bind((source, 0))
         self.sock.settimeout(timeout)
         self.sock.connect(addr)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
