@@ -104,6 +104,8 @@ struct session_info {
 };
 void broker_sessions(struct broker *b, void (*each)(void *ctx, const struct session_info *s),
 		     void *ctx);
+/* Has the portal close it; false: there is none with this id. */
+bool broker_session_end(struct broker *b, uint32_t nexus);
 unsigned broker_target_sessions(struct broker *b, const struct model_target *t);
 /* The initiator of a session that has the mapping's LUN open, or NULL. */
 const char *broker_mapping_user(struct broker *b, const struct model_mapping *p);

@@ -341,6 +341,20 @@ on_session_close(struct broker *b, struct worker *w, const Tgt__WorkerMsg *m)
 	return 0;
 }
 
+bool
+broker_session_end(struct broker *b, uint32_t nexus)
+{
+	Tgt__SessionEnd e = TGT__SESSION_END__INIT;
+	Tgt__WorkerMsg m;
+
+	if (!find_nexus(&b->portal, nexus))
+		return false;
+	e.nexus = nexus;
+	worker_send(b, &b->portal.w, WRAP(&m, SESSION_END, session_end, &e));
+	broker_settle(b);
+	return true;
+}
+
 int
 on_lun_open(struct broker *b, struct worker *w, const Tgt__WorkerMsg *m)
 {

@@ -92,6 +92,7 @@ struct line { /* the command line, and what becomes of it */
 		Tgt__DeletePortal delete_portal;
 		Tgt__CreateAccess create_access;
 		Tgt__DeleteAccess delete_access;
+		Tgt__DeleteSession delete_session;
 		Tgt__Show show;
 	} u;
 	char addr[64];
@@ -300,6 +301,15 @@ fill_portal_delete(struct line *l)
 }
 
 static int
+fill_session_delete(struct line *l)
+{
+	tgt__delete_session__init(&l->u.delete_session);
+	l->req.body_case = TGT__CONTROL_REQUEST__BODY_DELETE_SESSION;
+	l->req.delete_session = &l->u.delete_session;
+	return parse_number("SESSION", l->arg[0], &l->u.delete_session.nexus);
+}
+
+static int
 fill_show(struct line *l)
 {
 	tgt__show__init(&l->u.show);
@@ -352,6 +362,8 @@ static const struct command {
 	{ "portal", "delete", 1, 0, fill_portal_delete, 0, "ADDR[:PORT]",
 	  "stops listening; sessions stay" },
 	{ "portal", "show", 0, 0, fill_show, SHOW_PORTALS, "", "" },
+	{ "session", "delete", 1, 0, fill_session_delete, 0, "SESSION",
+	  "closes its connection; the rules say whether it may come back" },
 	{ "session", "show", 0, 0, fill_show, SHOW_SESSIONS, "", "" },
 };
 

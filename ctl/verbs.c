@@ -160,6 +160,19 @@ verb_delete_mapping(struct call *c)
 	return 0;
 }
 
+/* ---- sessions -------------------------------------------------------- */
+
+/* Nothing is stored: who may come back is a matter of the rules. */
+static int
+verb_delete_session(struct call *c)
+{
+	uint32_t nexus = c->req->delete_session->nexus;
+
+	if (!broker_session_end(c->v->b, nexus))
+		snprintf(c->why, sizeof(c->why), "no such session: %u; nothing to delete", nexus);
+	return 0;
+}
+
 /* ---- the table ------------------------------------------------------- */
 
 #define REQ(name) TGT__CONTROL_REQUEST__BODY_##name
@@ -179,6 +192,7 @@ static const struct verb {
 	{ REQ(DELETE_PORTAL), true, verb_delete_portal },
 	{ REQ(CREATE_ACCESS), true, verb_create_access },
 	{ REQ(DELETE_ACCESS), true, verb_delete_access },
+	{ REQ(DELETE_SESSION), true, verb_delete_session },
 	{ REQ(SHOW), false, verb_show },
 };
 

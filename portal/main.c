@@ -190,6 +190,16 @@ on_target_list(struct portal *p, const Tgt__WorkerMsg *msg, struct chan_msg *m)
 	return err;
 }
 
+static void
+end_session(struct portal *p, struct reg *g)
+{
+	if (g->closing)
+		return;
+	g->closing = true;
+	if (g->handed)
+		thread_end_session(&p->threads[g->thread], g->id);
+}
+
 /* Its sessions end: what they were logged in to is gone. */
 static int
 on_target_remove(struct portal *p, const Tgt__WorkerMsg *msg, struct chan_msg *m)
@@ -198,13 +208,21 @@ on_target_remove(struct portal *p, const Tgt__WorkerMsg *msg, struct chan_msg *m
 	struct reg *g;
 
 	catalog_target_remove(&p->catalog, name);
-	list_for_each(g, &p->registry.sessions, link) {
-		if (strcmp(g->target, name) || g->closing)
-			continue;
-		g->closing = true;
-		if (g->handed)
-			thread_end_session(&p->threads[g->thread], g->id);
-	}
+	list_for_each(g, &p->registry.sessions, link)
+		if (!strcmp(g->target, name))
+			end_session(p, g);
+	return 0;
+}
+
+static int
+on_session_end(struct portal *p, const Tgt__WorkerMsg *msg, struct chan_msg *m)
+{
+	uint32_t nexus = msg->session_end->nexus;
+	struct reg *g;
+
+	list_for_each(g, &p->registry.sessions, link)
+		if (nexus && g->nexus == nexus)
+			end_session(p, g);
 	return 0;
 }
 
@@ -290,6 +308,7 @@ static const struct verb {
 	{ TGT__WORKER_MSG__BODY_TARGET_LIST, false, on_target_list },
 	{ TGT__WORKER_MSG__BODY_TARGET_REMOVE, true, on_target_remove },
 	{ TGT__WORKER_MSG__BODY_SESSION_OPENED, true, on_session_opened },
+	{ TGT__WORKER_MSG__BODY_SESSION_END, true, on_session_end },
 	{ TGT__WORKER_MSG__BODY_DISCOVERY_OPENED, true, on_discovery_opened },
 	{ TGT__WORKER_MSG__BODY_LUN_OPENED, true, on_lun_opened },
 	{ TGT__WORKER_MSG__BODY_LUN_INVALIDATE, true, on_lun_invalidate },

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Who may log in, and what discovery tells whom.
 access.py login PORTAL TARGET INITIATOR [SOURCE]     prints the login status
+access.py stay PORTAL TARGET INITIATOR               says "in", waits until it is put out
 access.py targets PORTAL VALUE INITIATOR [SOURCE]    prints what SendTargets=VALUE names"""
 import os
 import sys
@@ -11,11 +12,16 @@ from rawpdu import (NO_TAG, Connection, LoginResponse, TextRequest, TextResponse
                     login_request, pairs, text)
 
 verb, portal, value, initiator = sys.argv[1:5]
-url = Url(f"iscsi://{portal}/{value if verb == 'login' else 'iqn.2026-11.test:none'}/0")
+url = Url(f"iscsi://{portal}/{'iqn.2026-11.test:none' if verb == 'targets' else value}/0")
 conn = Connection(url, timeout=30, source=sys.argv[5] if len(sys.argv) > 5 else None)
 if verb == "login":
     conn.send(login_request(url, {"InitiatorName": initiator}))
     print(f"{conn.expect(LoginResponse).status:04x}")
+    sys.exit()
+if verb == "stay":
+    s = login(url, {"InitiatorName": initiator}, conn=conn)
+    print("in", flush=True)
+    s.conn.expect_closed()
     sys.exit()
 s = login(url, {"InitiatorName": initiator, "SessionType": "Discovery",
                 "MaxRecvDataSegmentLength": "512"}, drop=("TargetName",), conn=conn)

@@ -60,6 +60,20 @@ logs_in 0202 $IQN:name $HOST
 ctl access create $IQN:none --initiator ALL > /dev/null || fail "rule"
 logs_in 0000 $IQN:none iqn.2026-11.org.client:other 127.0.0.4
 sees "none both" $HOST
+# A session outlives its rule, until the operator ends it.
+access stay "$PORTAL" $IQN:none $HOST > "$T/stay" &
+STAY=$!
+wait_for 10 grep -q in "$T/stay" || fail "no session that stays"
+ctl access delete $IQN:none --initiator ALL || fail "access delete"
+n=$(ctl session show | awk -v h=$HOST '$2 == h { print $1 }')
+kill -0 $STAY && [ -n "$n" ] || fail "the session ended with its rule: $(ctl session show)"
+ctl session delete "$n" || fail "session delete"
+wait $STAY || fail "session delete did not close the connection"
+wait_for 5 eval '! ctl session show | grep -q $HOST' || fail "$(ctl session show)"
+ctl session delete "$n" || fail "session delete is not idempotent"
+logs_in 0202 $IQN:none $HOST
+ctl access create $IQN:none --initiator ALL > /dev/null || fail "rule"
+
 ctl target delete $IQN:both || fail "target delete"
 sees "none" $HOST
 stop_run

@@ -94,6 +94,9 @@ describe(const Tgt__WorkerMsg *m, char *s, size_t n)
 	case TGT__WORKER_MSG__BODY_TARGET_LIST:
 		snprintf(s, n, "TargetList %zu", m->target_list->n_target);
 		break;
+	case TGT__WORKER_MSG__BODY_SESSION_END:
+		snprintf(s, n, "SessionEnd %u", m->session_end->nexus);
+		break;
 	case TGT__WORKER_MSG__BODY_DISCOVERY_OPENED:
 		snprintf(s, n, "DiscoveryOpened c%u %zu%s%u",
 			 (unsigned)m->discovery_opened->cookie, m->discovery_opened->n_target,

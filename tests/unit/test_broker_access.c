@@ -35,6 +35,26 @@ test_access(void)
 	rig_end();
 }
 
+/* The portal is asked, and says when it is over. */
+static void
+test_session_end(void)
+{
+	static const struct row over[] = { { "close 1", "" }, { 0 } };
+
+	rig_begin(UINT64_C(4) << 30);
+	play(up);
+	rig.said[0] = 0;
+	CHECK(!broker_session_end(rig.b, 0));
+	CHECK(!broker_session_end(rig.b, 2));
+	CHECK_STR(rig.said, "");
+	CHECK(broker_session_end(rig.b, 1));
+	CHECK_STR(rig.said, "portal.0<SessionEnd 1");
+	CHECK(broker_session_end(rig.b, 1)); /* it is not over yet */
+	play(over);
+	CHECK(!broker_session_end(rig.b, 1));
+	rig_end();
+}
+
 /* More targets than a channel queues messages are some messages; the list that
  * a discovery gets is one, however large the ids have grown. */
 static void
@@ -82,6 +102,7 @@ int
 main(void)
 {
 	TEST(test_access);
+	TEST(test_session_end);
 	TEST(test_many_targets);
 	return tap_done();
 }

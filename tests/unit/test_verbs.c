@@ -357,6 +357,19 @@ test_show(void)
 }
 
 static void
+test_session(void)
+{
+	Tgt__DeleteSession d = TGT__DELETE_SESSION__INIT;
+
+	rig_begin();
+	d.nexus = 1;
+	CHECK_EQ(ASK(DELETE_SESSION, delete_session, &d), 0); /* idempotent, with a word */
+	CHECK(strstr(R.text, "no such session: 1"));
+	CHECK_EQ(R.saves, 0);
+	rig_end();
+}
+
+static void
 test_stopping(void)
 {
 	Tgt__Show show = TGT__SHOW__INIT;
@@ -381,6 +394,7 @@ main(void)
 	TEST(test_mapping);
 	TEST(test_portal);
 	TEST(test_show);
+	TEST(test_session);
 	TEST(test_stopping);
 	return tap_done();
 }
