@@ -159,6 +159,9 @@ data_violation(const struct conn *c, const struct cmd *cmd, const struct pdu_dat
 	if (__builtin_add_overflow(p->offset, c->bhs.data_len, &end) || end > limit ||
 	    (solicited && p->final != (end == limit)))
 		return ASC_NOT_ENOUGH_UNSOLICITED_DATA;
+	/* Unasked it is all of the first burst, when there is more to come (11.4.7.2). */
+	if (!solicited && p->final && end < limit && limit < cmd->edtl_out)
+		return ASC_NOT_ENOUGH_UNSOLICITED_DATA;
 	return 0;
 }
 

@@ -102,6 +102,8 @@ class Session:
             if value in ("Irrelevant", "Reject", "NotUnderstood"):
                 value = default
             self.params[key] = int(str(value), 0) if isinstance(default, int) else value
+        self.params["FirstBurstLength"] = min(self.params["FirstBurstLength"],
+                                              self.params["MaxBurstLength"])  # 13.14
         self.max_send = self.params["MaxRecvDataSegmentLength"]
         self.max_recv = int(mine.get("MaxRecvDataSegmentLength", "8192"), 0)
         conn.header_digest = self.params["HeaderDigest"] == "CRC32C"
