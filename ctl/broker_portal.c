@@ -282,12 +282,18 @@ on_session_open(struct broker *b, struct worker *w, const Tgt__WorkerMsg *m)
 		o.err = ENOENT;
 	else if (!model_admits(t, s->initiator, s->address))
 		o.err = EACCES;
+	else if (*t->redirect)
+		o.err = EREMOTE;
 	else if (p->n_sessions >= b->cfg.max_sessions)
 		o.err = EUSERS;
 	else if (!(n = nexus_new(p, t, s)))
 		o.err = ENOMEM;
 	if (n)
 		o.nexus = n->id;
+	if (o.err == EREMOTE) {
+		o.redirect = t->redirect;
+		o.permanent = t->redirect_permanent;
+	}
 	worker_send(b, w, WRAP(&out, SESSION_OPENED, session_opened, &o));
 	return 0;
 }

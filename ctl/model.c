@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ctl/run_rules.h"
+
 #define refuse(why, err, ...) (snprintf(why, MODEL_WHY, __VA_ARGS__), -(err))
 
 void
@@ -227,6 +229,27 @@ model_target_create(struct model *m, const char *name, const char *alias, uint32
 	strcpy(t->alias, alias);
 	model_target_relink(m, t);
 	*out = t;
+	return 0;
+}
+
+int
+model_target_redirect(struct model_target *t, const char *to, bool permanent, char *why)
+{
+	char addr[64], canon[MODEL_ADDR_MAX + 1], text[MODEL_REDIRECT_MAX + 1] = "";
+	uint32_t port;
+
+	if (*to && (run_parse_portal(to, addr, &port) || model_addr_canon(addr, canon)))
+		return refuse(why, EINVAL, "\"%.80s\" is no address: write 192.0.2.1:3260 or "
+			      "[2001:db8::1]:3260", to);
+	if (!*to && permanent)
+		return refuse(why, EINVAL, "without an address there is nothing permanent");
+	if (*to)
+		snprintf(text, sizeof(text), strchr(canon, ':') ? "[%s]:%u" : "%s:%u", canon,
+			 port ? port : 3260);
+	if (!strcmp(t->redirect, text) && t->redirect_permanent == permanent)
+		return MODEL_SAME;
+	strcpy(t->redirect, text);
+	t->redirect_permanent = permanent;
 	return 0;
 }
 

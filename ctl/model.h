@@ -31,6 +31,7 @@ enum {
 	MODEL_ALIAS_MAX = 255,
 	MODEL_PATH_MAX = 4095,
 	MODEL_ADDR_MAX = 63,
+	MODEL_REDIRECT_MAX = MODEL_ADDR_MAX + 8, /* brackets and port */
 	MODEL_SERIAL_MAX = 32,
 
 	MODEL_TARGETS = 12000, /* the ids of all of them are one message */
@@ -51,6 +52,8 @@ struct model_target {
 	uint32_t tpgt;
 	char name[MODEL_IQN_MAX + 1];
 	char alias[MODEL_ALIAS_MAX + 1];
+	char redirect[MODEL_REDIRECT_MAX + 1]; /* addr:port where to log in instead, or "" */
+	bool redirect_permanent;
 };
 
 struct model_lun {
@@ -134,6 +137,8 @@ int model_lun_decode(uint64_t lun);
 int model_target_create(struct model *m, const char *name, const char *alias, uint32_t tpgt,
 			struct model_target **out, char *why);
 struct model_target *model_target_find(struct model *m, const char *name);
+/* @to: an address with or without a port (then 3260), or "". 0, MODEL_SAME or -EINVAL. */
+int model_target_redirect(struct model_target *t, const char *to, bool permanent, char *why);
 /* Takes the target (with its mappings) out and puts it back: an undo. */
 void model_target_unlink(struct model *m, struct model_target *t);
 void model_target_relink(struct model *m, struct model_target *t);

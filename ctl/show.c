@@ -38,7 +38,7 @@ static const struct kind {
 } kinds[] = {
 	{ SHOW_TARGETS, "targets", "target",
 	  { AS_IS("TARGET", "name"), AS_IS("TAG", "tpgt"), AS_IS("SESSIONS", "sessions"),
-	    AS_IS("ALIAS", "alias") } },
+	    AS_IS("REDIRECT", "redirect"), AS_IS("ALIAS", "alias") } },
 	{ SHOW_LUNS, "luns", "lun",
 	  { AS_IS("LUN", "name"), AS_IS("STATE", "state"), { "SIZE", "size", format_size },
 	    AS_IS("BLOCK", "block_size"), { "ACCESS", "read_only", format_access },

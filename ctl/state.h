@@ -11,7 +11,7 @@
 
 #define STATE_FILE "state.json"
 
-enum { STATE_VERSION = 2, STATE_WHY = 2048, STATE_SIZE_MAX = 64 << 20 };
+enum { STATE_VERSION = 3, STATE_WHY = 2048, STATE_SIZE_MAX = 64 << 20 };
 
 /* ---- pure: text <-> model -------------------------------------------- */
 

@@ -38,6 +38,7 @@ struct section {
 	const char *name;
 	struct key keys[KEYS_MAX]; /* in the order of the values of add() */
 	int (*add)(struct model *m, const struct value *v, char *why);
+	int since; /* the first version with it; ascending */
 };
 
 static int
@@ -101,29 +102,45 @@ add_access(struct model *m, const struct value *v, char *why)
 	return model_rule_create(m, v[0].s, v[1].s, v[2].s, &r, why);
 }
 
+static int
+add_redirect(struct model *m, const struct value *v, char *why)
+{
+	struct model_target *t = model_target_find(m, v[0].s);
+
+	if (!t || !*v[1].s || *t->redirect) {
+		snprintf(why, MODEL_WHY, "no such target, no address, or the target's second one");
+		return -EINVAL;
+	}
+	return model_target_redirect(t, v[1].s, v[2].n, why);
+}
+
 static const struct section sections[] = {
 	{ "targets",
 	  { { "name", json_type_string }, { "alias", json_type_string },
 	    { "tpgt", json_type_int } },
-	  add_target },
+	  add_target, 1 },
 	{ "luns",
 	  { { "name", json_type_string }, { "backend", json_type_string },
 	    { "path", json_type_string }, { "size", json_type_int },
 	    { "block_size", json_type_int }, { "read_only", json_type_boolean },
 	    { "serial", json_type_string }, { "naa", json_type_string } },
-	  add_lun },
+	  add_lun, 1 },
 	{ "mappings", /* after what they point to */
 	  { { "target", json_type_string }, { "number", json_type_int },
 	    { "lun", json_type_string }, { "read_only", json_type_boolean } },
-	  add_mapping },
+	  add_mapping, 1 },
 	{ "portals",
 	  { { "id", json_type_int }, { "addr", json_type_string }, { "port", json_type_int },
 	    { "tpgt", json_type_int } },
-	  add_portal },
-	{ "access", /* not in version 1 */
+	  add_portal, 1 },
+	{ "access",
 	  { { "target", json_type_string }, { "initiator", json_type_string },
 	    { "address", json_type_string } },
-	  add_access },
+	  add_access, 2 },
+	{ "redirects",
+	  { { "target", json_type_string }, { "address", json_type_string },
+	    { "permanent", json_type_boolean } },
+	  add_redirect, 3 },
 };
 
 /* ---- reading --------------------------------------------------------- */
@@ -217,7 +234,7 @@ admit_all(struct reader *r)
 static int
 read_root(struct reader *r, struct json_object *root)
 {
-	int n = ARRAY_SIZE(sections), err = 0;
+	int n = 0, err = 0;
 	struct json_object *o = NULL;
 	struct value v;
 
@@ -232,7 +249,8 @@ read_root(struct reader *r, struct json_object *root)
 			 r->name, v.n, STATE_VERSION);
 		return -EINVAL;
 	}
-	n -= v.n == 1;
+	while (n < (int)ARRAY_SIZE(sections) && sections[n].since <= v.n)
+		n++;
 	if (json_object_object_length(root) != n + 1) {
 		snprintf(r->why, STATE_WHY, "%s: has a key that this version does not know",
 			 r->name);
@@ -399,8 +417,26 @@ print_access(struct model *m, struct json_object *array, bool *bad)
 	}
 }
 
+static void
+print_redirects(struct model *m, struct json_object *array, bool *bad)
+{
+	struct model_target *t;
+	struct json_object *o;
+
+	list_for_each(t, &m->targets, link) {
+		if (!*t->redirect)
+			continue;
+		if (!(o = append(array, bad)))
+			return;
+		put(o, "target", json_object_new_string(t->name), bad);
+		put(o, "address", json_object_new_string(t->redirect), bad);
+		put(o, "permanent", json_object_new_boolean(t->redirect_permanent), bad);
+	}
+}
+
 static void (*const printers[])(struct model *m, struct json_object *array, bool *bad) = {
 	print_targets, print_luns, print_mappings, print_portals, print_access,
+	print_redirects,
 };
 
 char *

@@ -33,6 +33,8 @@ enum opt { /* values of getopt_long, and bits 1 << (opt - OPT_FIRST) */
 	OPT_FIRST = 256,
 	OPT_ALIAS = OPT_FIRST,
 	OPT_TPGT,
+	OPT_REDIRECT,
+	OPT_PERMANENT,
 	OPT_BACKEND,
 	OPT_PATH,
 	OPT_SIZE,
@@ -52,6 +54,8 @@ enum opt { /* values of getopt_long, and bits 1 << (opt - OPT_FIRST) */
 static const struct option options[] = {
 	{ "alias", required_argument, NULL, OPT_ALIAS },
 	{ "tpgt", required_argument, NULL, OPT_TPGT },
+	{ "redirect", required_argument, NULL, OPT_REDIRECT },
+	{ "permanent", no_argument, NULL, OPT_PERMANENT },
 	{ "backend", required_argument, NULL, OPT_BACKEND },
 	{ "path", required_argument, NULL, OPT_PATH },
 	{ "size", required_argument, NULL, OPT_SIZE },
@@ -83,6 +87,7 @@ struct line { /* the command line, and what becomes of it */
 	Tgt__Access access;
 	union {
 		Tgt__CreateTarget create_target;
+		Tgt__ModifyTarget modify_target;
 		Tgt__DeleteTarget delete_target;
 		Tgt__CreateLun create_lun;
 		Tgt__DeleteLun delete_lun;
@@ -158,6 +163,22 @@ fill_target_create(struct line *l)
 	l->target.name = str(l->arg[0]);
 	l->target.alias = str(option_value(l, OPT_ALIAS));
 	return parse_number("--tpgt", option_value(l, OPT_TPGT), &l->target.tpgt);
+}
+
+static int
+fill_target_modify(struct line *l)
+{
+	const char *to = option_value(l, OPT_REDIRECT);
+
+	tgt__modify_target__init(&l->u.modify_target);
+	l->req.body_case = TGT__CONTROL_REQUEST__BODY_MODIFY_TARGET;
+	l->req.modify_target = &l->u.modify_target;
+	if (!to)
+		return usage("target modify: --redirect is missing: an address, or none");
+	l->u.modify_target.name = str(l->arg[0]);
+	l->u.modify_target.redirect = str(strcmp(to, "none") ? to : "");
+	l->u.modify_target.redirect_permanent = (l->given & BIT(OPT_PERMANENT)) != 0;
+	return 0;
 }
 
 static int
@@ -331,6 +352,9 @@ static const struct command {
 	{ "show", NULL, 0, 0, fill_show, SHOW_ALL, "", "everything" },
 	{ "target", "create", 1, BIT(OPT_ALIAS) | BIT(OPT_TPGT), fill_target_create, SHOW_TARGETS,
 	  "IQN [--alias TEXT] [--tpgt N]", "a target; nobody may log in before an access create" },
+	{ "target", "modify", 1, BIT(OPT_REDIRECT) | BIT(OPT_PERMANENT), fill_target_modify,
+	  SHOW_TARGETS, "IQN --redirect ADDR[:PORT]|none [--permanent]",
+	  "sends initiators to another address; sessions stay" },
 	{ "target", "delete", 1, 0, fill_target_delete, 0, "IQN",
 	  "and its mappings; not while it has sessions" },
 	{ "target", "show", 0, 0, fill_show, SHOW_TARGETS, "", "" },

@@ -75,6 +75,31 @@ verb_create_target(struct call *c)
 }
 
 static int
+verb_modify_target(struct call *c)
+{
+	const Tgt__ModifyTarget *in = c->req->modify_target;
+	struct model_target *t = model_target_find(c->v->m, in->name);
+	char before[MODEL_REDIRECT_MAX + 1];
+	bool permanent;
+	int err;
+
+	if (!t)
+		return refuse(c, ENOENT, "no such target: %.230s", in->name);
+	memcpy(before, t->redirect, sizeof(before));
+	permanent = t->redirect_permanent;
+	err = model_target_redirect(t, in->redirect, in->redirect_permanent, c->why);
+	if (!err)
+		err = c->v->ops->save(c->v->ctx, c->why);
+	if (err < 0) {
+		memcpy(t->redirect, before, sizeof(before));
+		t->redirect_permanent = permanent;
+		return err;
+	}
+	c->target = t;
+	return 0;
+}
+
+static int
 verb_delete_target(struct call *c)
 {
 	const char *name = c->req->delete_target->name;
@@ -183,6 +208,7 @@ static const struct verb {
 	int (*handle)(struct call *c);
 } verbs[] = {
 	{ REQ(CREATE_TARGET), true, verb_create_target },
+	{ REQ(MODIFY_TARGET), true, verb_modify_target },
 	{ REQ(DELETE_TARGET), true, verb_delete_target },
 	{ REQ(CREATE_LUN), true, verb_create_lun },
 	{ REQ(DELETE_LUN), true, verb_delete_lun },

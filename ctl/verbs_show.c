@@ -78,13 +78,15 @@ page_slot(struct page *pg, size_t size)
 static void
 put_target(struct page *pg, const struct model_target *t)
 {
-	int i = page_slot(pg, 600);
+	int i = page_slot(pg, 700);
 	Tgt__Target *o = &pg->obj[i].target;
 
 	tgt__target__init(o);
 	o->name = str(t->name);
 	o->alias = str(t->alias);
 	o->tpgt = t->tpgt;
+	o->redirect = str(t->redirect);
+	o->redirect_permanent = t->redirect_permanent;
 	o->sessions = broker_target_sessions(pg->c->v->b, t);
 	PAGE_LIST(pg, target, i);
 }

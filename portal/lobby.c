@@ -281,7 +281,9 @@ lobby_session_opened(struct portal *p, const Tgt__SessionOpened *m)
 {
 	struct guest *g = find_waiting(p, m->cookie);
 
-	if (g && m->err)
+	if (g && m->err == EREMOTE)
+		act(g, login_redirect(g->login, m->permanent, m->redirect));
+	else if (g && m->err)
 		refuse(g, open_error(m->err));
 	else if (g)
 		commit(g, m->nexus);

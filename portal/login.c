@@ -194,6 +194,21 @@ login_commit(struct login *l, uint16_t tsih, const char *alias)
 	return LOGIN_DONE;
 }
 
+enum login_verdict
+login_redirect(struct login *l, bool permanent, const char *address)
+{
+	assert(l->state == LS_COMMIT);
+	text_buf_reset(&l->out);
+	l->sent = 0;
+	text_add(&l->out, "TargetAddress", address);
+	if (l->out.err || l->out.len > send_max(l))
+		return login_refuse(l, ISCSI_LOGIN_UNAVAILABLE);
+	l->status = permanent ? ISCSI_LOGIN_MOVED_PERM : ISCSI_LOGIN_MOVED_TEMP;
+	l->state = LS_END;
+	build(l, false, false, l->first.tsih, l->out.len);
+	return LOGIN_REFUSED;
+}
+
 /* ---- requests -------------------------------------------------------------- */
 
 int

@@ -76,6 +76,10 @@ enum login_verdict login_commit(struct login *l, uint16_t tsih, const char *alia
  * request has come yet. */
 enum login_verdict login_refuse(struct login *l, uint16_t status);
 
+/* After LOGIN_COMMIT: the target is at @address ("192.0.2.1:3260", without a tag:
+ * 13.8), from now on if @permanent. LOGIN_REFUSED. */
+enum login_verdict login_redirect(struct login *l, bool permanent, const char *address);
+
 /* The PDU to send after SEND, DONE, REFUSED, padded; valid until the next call. */
 const uint8_t *login_out(const struct login *l, size_t *len);
 

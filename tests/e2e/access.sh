@@ -3,7 +3,7 @@
 # Access rules: nobody by default, by name, by address, by both; discovery names
 # only what may be logged in to; ten thousand targets at 512 bytes a PDU.
 . "$(dirname "$0")/lib.sh"
-need python3
+need python3 iscsi-inq
 IQN=iqn.2026-11.org.example
 HOST=iqn.2026-11.org.client:host
 access() { python3 "$(dirname "$0")/access.py" "$@"; }
@@ -74,6 +74,24 @@ ctl session delete "$n" || fail "session delete is not idempotent"
 logs_in 0202 $IQN:none $HOST
 ctl access create $IQN:none --initiator ALL > /dev/null || fail "rule"
 
+# Elsewhere: another tgt-run, which serves the target under the same name.
+truncate -s 16M "$T/disk.img"
+timeout 60 "$B/tgt-run" --runtime "$T/rt2" --lun "$T/disk.img" --target $IQN:both > "$T/out2" 2> "$T/err2" &
+OTHER=$!
+wait_for 20 grep -q iscsi:// "$T/out2" || fail "the other tgt-run: $(cat "$T/err2")"
+THERE=$(grep -o '127.0.0.1:[0-9]*' "$T/out2" | head -1)
+ctl target modify $IQN:both --redirect "$THERE" > /dev/null || fail "target modify"
+logs_in 0101 $IQN:both $HOST
+logs_in 0202 $IQN:both $HOST 127.0.0.4
+iscsi-inq -i $HOST "iscsi://$PORTAL/$IQN:both/0" | grep -qi 'tgt' || fail "the redirection was not followed"
+sees "none both" $HOST # as before
+ctl target modify $IQN:both --redirect "$THERE" --permanent > /dev/null || fail "target modify"
+logs_in 0102 $IQN:both $HOST
+ctl target modify $IQN:both --redirect none > /dev/null || fail "target modify"
+logs_in 0000 $IQN:both $HOST
+kill $OTHER; wait $OTHER || fail "the other tgt-run ended with $?"
+ctl target modify $IQN:none --redirect 192.0.2.1 > /dev/null || fail "target modify"
+
 ctl target delete $IQN:both || fail "target delete"
 sees "none" $HOST
 stop_run
@@ -83,6 +101,8 @@ python3 - "$T/state/state.json" $IQN <<'P'
 import json, sys
 path, iqn = sys.argv[1:]
 d = json.load(open(path))
+assert d["redirects"][0]["address"] == "192.0.2.1:3260", d["redirects"]
+d["redirects"] = []
 assert [a["address"] for a in d["access"]] == ["ALL", "127.0.0.2/31", "::1"], d["access"]
 for i in range(10000):
     d["targets"].append({"name": f"{iqn}:many{i}", "alias": "", "tpgt": 1})

@@ -150,8 +150,10 @@ describe(const Tgt__WorkerMsg *m, char *s, size_t n)
 		snprintf(s, n, "PoolDetach %u", m->pool_detach->pool);
 		break;
 	case TGT__WORKER_MSG__BODY_SESSION_OPENED:
-		snprintf(s, n, "SessionOpened c%u err%d n%u", (unsigned)m->session_opened->cookie,
-			 m->session_opened->err, m->session_opened->nexus);
+		snprintf(s, n, "SessionOpened c%u err%d n%u%s%s",
+			 (unsigned)m->session_opened->cookie, m->session_opened->err,
+			 m->session_opened->nexus, *m->session_opened->redirect ? " " : "",
+			 m->session_opened->redirect);
 		break;
 	case TGT__WORKER_MSG__BODY_LUN_OPENED:
 		if (m->lun_opened->err)

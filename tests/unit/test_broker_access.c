@@ -35,6 +35,33 @@ test_access(void)
 	rig_end();
 }
 
+/* Only whom a rule admits hears where the target is. */
+static void
+test_redirect(void)
+{
+	static const struct row rows[] = {
+		{ "session 5 " IQN, "portal.0<SessionOpened c5 err66 n0 192.0.2.1:3260" },
+		{ "discover 6", "portal.0<DiscoveryOpened c6 1 from 1" },
+		{ 0 },
+	};
+	static const struct row denied[] = {
+		{ "session 7 " IQN, "portal.0<SessionOpened c7 err13 n0" }, { 0 }
+	};
+	struct model_rule *r;
+	char why[MODEL_WHY];
+
+	rig_begin(UINT64_C(4) << 30);
+	play(up);
+	CHECK_EQ(model_target_redirect(rig.t, "192.0.2.1", false, why), 0);
+	play(rows);
+	CHECK_EQ(broker_target_sessions(rig.b, rig.t), 1); /* as before */
+	CHECK_EQ(model_rule_find(&rig.m, IQN, "", "127.0.0.0/8", &r, why), 0);
+	model_rule_unlink(r);
+	model_rule_free(r);
+	play(denied);
+	rig_end();
+}
+
 /* The portal is asked, and says when it is over. */
 static void
 test_session_end(void)
@@ -102,6 +129,7 @@ int
 main(void)
 {
 	TEST(test_access);
+	TEST(test_redirect);
 	TEST(test_session_end);
 	TEST(test_many_targets);
 	return tap_done();

@@ -429,6 +429,34 @@ test_caller_refuses(void)
 	CHECK_EQ(status(), 0x0302);
 }
 
+/* RFC 7143 11.13.5, 13.8: TargetAddress without a tag, and nothing else. */
+static void
+test_redirect(void)
+{
+	static const struct {
+		bool permanent;
+		const char *to;
+		unsigned status;
+	} rows[] = {
+		{ false, "192.0.2.1:3260", 0x0101 },
+		{ true, "[2001:db8::1]:3261", 0x0102 },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		char want[64];
+
+		start();
+		CHECK_EQ(say(T | OP_FF, WHO), LOGIN_COMMIT);
+		CHECK_EQ(login_redirect(login, rows[i].permanent, rows[i].to), LOGIN_REFUSED);
+		take_response(LOGIN_REFUSED);
+		CHECK_EQ(status(), rows[i].status);
+		snprintf(want, sizeof(want), "TargetAddress=%s;", rows[i].to);
+		CHECK_STR(text, want);
+		CHECK(!(pdu[1] & 0x80)); /* no transit */
+		CHECK_EQ(get_be16(pdu + 14), 0); /* no session */
+	}
+}
+
 int
 main(void)
 {
@@ -443,6 +471,7 @@ main(void)
 	TEST(test_continued_response);
 	TEST(test_alias_no_room);
 	TEST(test_caller_refuses);
+	TEST(test_redirect);
 	login_free(login);
 	return tap_done();
 }

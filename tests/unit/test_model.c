@@ -133,6 +133,44 @@ test_targets(void)
 }
 
 static void
+test_redirects(void)
+{
+	static const struct {
+		const char *to, *stored; /* NULL: refused */
+	} rows[] = {
+		{ "192.0.2.1", "192.0.2.1:3260" }, /* RFC 7143 13.8: the well-known port */
+		{ "192.0.2.1:3261", "192.0.2.1:3261" },
+		{ "[2001:DB8::1]:3260", "[2001:db8::1]:3260" },
+		{ "2001:db8::1", "[2001:db8::1]:3260" },
+		{ "", "" },
+		{ "host:3260", NULL },
+		{ "192.0.2.1:65536", NULL },
+		{ "192.0.2.1:3260,1", NULL },
+		{ "[ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255]:65535",
+		  "[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:65535" },
+	};
+	struct model m;
+	struct model_target *t;
+
+	model_init(&m, fake_random);
+	CHECK_EQ(model_target_create(&m, IQN, "", 1, &t, why), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		int err = model_target_redirect(t, rows[i].to, false, why);
+
+		CHECK_MSG(err == (!rows[i].stored ? -EINVAL : i == 3 ? MODEL_SAME : 0), "%s: %d",
+			  rows[i].to, err);
+		if (rows[i].stored)
+			CHECK_STR(t->redirect, rows[i].stored);
+	}
+	CHECK_EQ(model_target_redirect(t, "192.0.2.1", true, why), 0);
+	CHECK_EQ(model_target_redirect(t, "192.0.2.1", true, why), MODEL_SAME);
+	CHECK_EQ(model_target_redirect(t, "192.0.2.1", false, why), 0);
+	CHECK_EQ(model_target_redirect(t, "", true, why), -EINVAL);
+	CHECK_STR(t->redirect, "192.0.2.1:3260");
+	model_done(&m);
+}
+
+static void
 test_rules(void)
 {
 	static const struct {
@@ -348,6 +386,7 @@ main(void)
 	TEST(test_names);
 	TEST(test_lun_addresses);
 	TEST(test_targets);
+	TEST(test_redirects);
 	TEST(test_rules);
 	TEST(test_luns);
 	TEST(test_identity);

@@ -45,6 +45,7 @@ fill(struct model *m)
 	CHECK_EQ(model_mapping_create(m, IQN, "n", 0, false, &p, why), 0);
 	CHECK_EQ(model_rule_create(m, IQN, "iqn.*:h?st", "2001:db8::/33", &r, why), 0);
 	CHECK_EQ(model_rule_create(m, IQN, "", "192.0.2.1", &r, why), 0);
+	CHECK_EQ(model_target_redirect(t, "[2001:db8::2]:3261", true, why), 0);
 	CHECK_EQ(model_portal_create(m, 5, "::1", 3260, 7, &mp, why), 0);
 	CHECK_EQ(model_portal_create(m, 0, "127.0.0.1", 0, 1, &mp, why), 0);
 	mp->pending = true;
@@ -71,6 +72,8 @@ test_round_trip(void)
 	CHECK_STR(k->serial, l->serial);
 	CHECK_EQ(back.n_portals, 1);
 	CHECK_EQ(model_target_find(&back, IQN)->n_rules, 2);
+	CHECK_STR(model_target_find(&back, IQN)->redirect, "[2001:db8::2]:3261");
+	CHECK(model_target_find(&back, IQN)->redirect_permanent);
 	CHECK_EQ(back.n_luns, 2);
 	free(text);
 	free(again);
@@ -87,6 +90,9 @@ test_round_trip(void)
 #define VERSION_2(access)                                                      \
 	"{\"tgt-ng\":2,\"targets\":[],\"luns\":[],\"mappings\":[],\"portals\":[],"  \
 	"\"access\":[" access "]}"
+#define VERSION_3(rest)                                                        \
+	"{\"tgt-ng\":3,\"targets\":[],\"luns\":[],\"mappings\":[],\"portals\":[],"  \
+	"\"access\":[]" rest "}"
 #define RULE(target, initiator, address)                                       \
 	"{\"target\":\"" target "\",\"initiator\":\"" initiator "\",\"address\":\"" address "\"}"
 #define NAA1 "60000000000000000000000000000001"
@@ -105,7 +111,11 @@ static const struct {
 	{ "[[[[[[[[[[[[[[[[", "damaged" },
 	{ "[]", "no state of tgt-ng" },
 	{ "{}", "no state of tgt-ng" },
-	{ "{\"tgt-ng\":3}", "version 3" },
+	{ "{\"tgt-ng\":4}", "version 4" },
+	{ VERSION_3(""), "does not know" },
+	{ VERSION_3(",\"redirects\":[{\"target\":\"t\",\"address\":\"192.0.2.1:1\","
+		    "\"permanent\":true}]"), "redirects[0]: no such target" },
+	{ VERSION_3(",\"redirects\":[{\"target\":\"t\"}]"), "redirects[0].address" },
 	{ "{\"tgt-ng\":0}", "version 0" },
 	{ "{\"tgt-ng\":2,\"targets\":[],\"luns\":[],\"mappings\":[],\"portals\":[]}",
 	  "does not know" }, /* no rules: cut off, or of another */

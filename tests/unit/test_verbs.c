@@ -129,6 +129,42 @@ access_ask(bool create, const char *target, const char *initiator, const char *a
 			ASK(DELETE_ACCESS, delete_access, &d);
 }
 
+static int
+target_modify(const char *name, const char *redirect, bool permanent)
+{
+	Tgt__ModifyTarget t = TGT__MODIFY_TARGET__INIT;
+
+	t.name = str(name);
+	t.redirect = str(redirect);
+	t.redirect_permanent = permanent;
+	return ASK(MODIFY_TARGET, modify_target, &t);
+}
+
+static void
+test_redirect(void)
+{
+	struct model_target *t;
+
+	rig_begin();
+	CHECK_EQ(target_modify(IQN, "192.0.2.1", false), ENOENT);
+	CHECK_EQ(target_create(IQN), 0);
+	t = model_target_find(&R.m, IQN);
+	CHECK_EQ(target_modify(IQN, "192.0.2.1", true), 0);
+	R.saves = 0;
+	CHECK_EQ(target_modify(IQN, "192.0.2.1:3260", true), 0);
+	CHECK_EQ(R.saves, 0); /* the same */
+	CHECK_EQ(target_modify(IQN, "here", false), EINVAL);
+	R.save_error = EIO;
+	CHECK_EQ(target_modify(IQN, "", false), EIO);
+	CHECK_STR(t->redirect, "192.0.2.1:3260");
+	CHECK(t->redirect_permanent);
+	R.save_error = 0;
+	CHECK_EQ(target_modify(IQN, "", false), 0);
+	CHECK_STR(t->redirect, "");
+	CHECK_EQ(target_create(IQN), 0); /* redirected or not, it is the same target */
+	rig_end();
+}
+
 static void
 test_access(void)
 {
@@ -389,6 +425,7 @@ main(void)
 {
 	TEST(test_target);
 	TEST(test_access);
+	TEST(test_redirect);
 	TEST(test_lun);
 	TEST(test_client_gone);
 	TEST(test_mapping);
