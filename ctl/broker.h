@@ -46,6 +46,7 @@ struct broker_config {
 	uint32_t max_sessions, max_connections; /* of a portal */
 	uint64_t pool_budget; /* bytes of all pools of a portal */
 	uint32_t login_timeout_s;
+	uint32_t ping_interval_s, ping_timeout_s;
 	uint32_t first_uid; /* of the workers, counting up; 0: they keep ours */
 };
 

@@ -85,6 +85,8 @@ portal_hello(struct broker *b, struct worker *w)
 	c.max_connections = b->cfg.max_connections;
 	c.pool_budget = b->cfg.pool_budget;
 	c.login_timeout_s = b->cfg.login_timeout_s;
+	c.ping_interval_s = b->cfg.ping_interval_s;
+	c.ping_timeout_s = b->cfg.ping_timeout_s;
 	worker_send(b, w, WRAP(&m, PORTAL_CONFIG, portal_config, &c));
 	list_for_each(p, &b->m->portals, link)
 		if (p->fd >= 0)

@@ -33,6 +33,8 @@ enum {
 	SESSIONS_MAX = 1024,
 	CONNECTIONS_MAX = 1088, /* and 64 that have not logged in */
 	LOGIN_TIMEOUT_S = 15,
+	PING_INTERVAL_S = 10,
+	PING_TIMEOUT_S = 10,
 };
 #define POOL_BUDGET (UINT64_C(64) << 30)
 
@@ -503,6 +505,8 @@ main(int argc, char **argv)
 		.max_connections = CONNECTIONS_MAX,
 		.pool_budget = POOL_BUDGET,
 		.login_timeout_s = LOGIN_TIMEOUT_S,
+		.ping_interval_s = PING_INTERVAL_S,
+		.ping_timeout_s = PING_TIMEOUT_S,
 		.first_uid = sandbox_can_drop(FIRST_UID, UIDS) ? FIRST_UID : 0,
 	};
 	char why[STATE_WHY];

@@ -18,6 +18,7 @@ conn_init(struct conn *c, const struct transport_ops *ops, struct session *s,
 {
 	c->ops = ops;
 	c->sess = s;
+	c->since = ev_now(s->th->loop);
 	list_init(&c->dirty);
 	list_init(&c->txq);
 	list_init(&c->r2tq);
@@ -134,6 +135,56 @@ conn_reject(struct conn *c, uint8_t reason)
 		    c->sess->nexus, c->bhs.opcode, reason);
 	pdu_build_reject(ctl->hdr, &none, reason, 0);
 	conn_queue_ctl(c, ctl);
+}
+
+static void
+send_ping(struct conn *c)
+{
+	struct pdu_nop_in in = { .itt = ISCSI_TAG_NONE };
+	struct ctl *ctl = conn_ctl_new(c, NULL, 0);
+
+	if (!ctl) /* another time */
+		return;
+	c->ping_ttt = (c->ping_ttt + 1) & INT32_MAX; /* never the reserved tag */
+	in.ttt = c->ping_ttt;
+	pdu_build_nop_in(ctl->hdr, &in);
+	ctl->numbered = false; /* 11.19: the next StatSN, not advanced */
+	conn_queue_ctl(c, ctl);
+	c->pinged = true;
+}
+
+void
+conn_ping(struct conn *c, double now)
+{
+	const struct ping_policy *p = &c->sess->th->ping;
+	uint64_t heard = c->sess->stats.bytes_in, taken;
+
+	/* A discovery session has Text and Logout only (4.3). */
+	if (c->sess->discovery || c->ending)
+		return;
+	if (heard != c->heard) { /* the answer, or anything else */
+		c->heard = heard;
+		c->since = now;
+		c->pinged = false;
+		return;
+	}
+	if (!c->pinged) {
+		if (now - c->since < p->interval_s)
+			return;
+		send_ping(c);
+		c->since = now;
+		return;
+	}
+	/* The ping may be behind much data on a slow line. */
+	taken = c->ops->taken(c);
+	if (taken != c->taken) {
+		c->taken = taken;
+		c->since = now;
+	} else if (p->timeout_s && now - c->since >= p->timeout_s) {
+		log_limited(LOG_LEVEL_WARN, "initiator does not answer, connection closed: nexus=%u",
+			    c->sess->nexus);
+		session_lost(c->sess);
+	}
 }
 
 int

@@ -54,6 +54,12 @@ struct conn {
 	unsigned n_ctl;
 	size_t ctl_bytes;
 
+	/* Is the initiator alive?  See conn_ping(). */
+	bool pinged; /* a NOP-In of ours has not been answered */
+	uint32_t ping_ttt; /* of the last one */
+	uint64_t heard, taken; /* bytes it had sent, and taken from us, when last looked */
+	double since; /* ... it had done so: seconds of the loop's clock */
+
 	/* The PDU now arriving. */
 	uint8_t raw[ISCSI_BHS_LEN];
 	struct bhs bhs;
@@ -91,6 +97,10 @@ void conn_ctl_end(struct conn *c, struct ctl *ctl);
 void conn_reject(struct conn *c, uint8_t reason);
 /* ... and ends the connection after that. Returns -EPROTO. */
 int conn_fail(struct conn *c, uint8_t reason, const char *why);
+
+/* Sends a NOP-In after a silence, and ends the session when it is not answered,
+ * as the thread's ping policy says; to be called now and then. */
+void conn_ping(struct conn *c, double now);
 
 /* True while so many answers wait that nothing more shall be read. */
 static inline bool

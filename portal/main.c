@@ -6,8 +6,10 @@
  * to nothing once it serves.
  */
 #include <errno.h>
+#include <linux/sockios.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -22,6 +24,7 @@ static const struct sandbox_rule rules[] = {
 	SANDBOX_ALLOW(setsockopt), /* TCP_NODELAY, keep-alive of a new connection */
 	SANDBOX_ALLOW(getsockname), /* SendTargets on a wildcard listener */
 	SANDBOX_ALLOW(getpeername), /* who logs in */
+	SANDBOX_ALLOW_IF(ioctl, 1, UINT64_MAX, SIOCOUTQ), /* does a silent peer still take data? */
 	SANDBOX_ALLOW(sendto), /* send(2) of login responses */
 	SANDBOX_ALLOW(recvfrom), /* recv(2) of login requests */
 	SANDBOX_ALLOW(dup), /* the descriptor in reserve, after it was used */
@@ -152,6 +155,8 @@ on_portal_config(struct portal *p, const Tgt__WorkerMsg *msg, struct chan_msg *m
 		p->max_connections = c->max_connections;
 	if (c->login_timeout_s)
 		p->login_timeout_s = c->login_timeout_s;
+	p->ping = (struct ping_policy){ .interval_s = c->ping_interval_s,
+					.timeout_s = c->ping_timeout_s };
 	return 0;
 }
 
@@ -352,6 +357,7 @@ open_loops(struct daemon *d, Tgt__Failed *failed)
 		err = thread_init(&p->threads[i], i, &p->box, on_up, &p->catalog, &p->limits);
 		if (err)
 			return err;
+		p->threads[i].ping = p->ping;
 	}
 	return 0;
 }

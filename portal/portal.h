@@ -39,6 +39,7 @@ struct portal {
 	struct registry registry;
 	struct login_limits limits;
 	uint32_t max_sessions, max_connections, login_timeout_s;
+	struct ping_policy ping;
 
 	struct listener listeners[LISTENERS_MAX];
 	bool started;

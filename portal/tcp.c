@@ -9,8 +9,10 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <linux/sockios.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -390,6 +392,15 @@ tcp_end_farewells(struct thread *th)
 		linger_end(th->loop, l);
 }
 
+static uint64_t
+tcp_taken(const struct conn *c)
+{
+	int left = 0; /* what the peer's TCP has not acknowledged */
+
+	ioctl(container_of(c, struct tcp_conn, base)->fd, SIOCOUTQ, &left);
+	return c->sess->stats.bytes_out - (uint64_t)left;
+}
+
 static void
 tcp_close(struct conn *c, bool drain)
 {
@@ -419,6 +430,7 @@ static const struct transport_ops tcp_ops = {
 	.name = "tcp",
 	.start = start,
 	.flush = tcp_tx_flush,
+	.taken = tcp_taken,
 	.close = tcp_close,
 };
 

@@ -26,6 +26,40 @@ enum {
 	TURN_MAX = 8, /* repetitions before the sockets get their turn */
 };
 
+void
+thread_ping(struct thread *th, double now)
+{
+	struct session *s;
+
+	list_for_each(s, &th->sessions, link)
+		conn_ping(s->conn, now);
+}
+
+static void
+on_ping_timer(struct ev_loop *loop, ev_timer *w, int revents)
+{
+	struct thread *th = container_of(w, struct thread, ping_timer);
+
+	if (list_empty(&th->sessions))
+		ev_timer_stop(loop, w);
+	else
+		thread_ping(th, ev_now(loop));
+}
+
+void
+thread_ping_start(struct thread *th)
+{
+	uint32_t least = th->ping.interval_s;
+
+	if (!least || ev_is_active(&th->ping_timer))
+		return;
+	if (th->ping.timeout_s)
+		least = MIN(least, th->ping.timeout_s);
+	/* A silence is seen one look after it began, and its end one look late. */
+	ev_timer_set(&th->ping_timer, least / 10., least / 10.);
+	ev_timer_start(th->loop, &th->ping_timer);
+}
+
 int
 thread_init(struct thread *th, unsigned index, struct mailbox *main_box,
 	    void (*up)(void *owner, struct mail *m), struct catalog *catalog,
@@ -50,6 +84,7 @@ thread_init(struct thread *th, unsigned index, struct mailbox *main_box,
 	if (!th->loop)
 		return -ENOMEM;
 	mailbox_init(&th->box, th->loop, th);
+	ev_init(&th->ping_timer, on_ping_timer);
 	return 0;
 }
 

@@ -20,6 +20,12 @@ struct session;
 
 enum { THREAD_MAX = 4, THREAD_RXBUF = 64 << 10 };
 
+/* Looking after silent initiators, seconds; 0: off. */
+struct ping_policy {
+	uint32_t interval_s; /* a NOP-In when nothing came for so long */
+	uint32_t timeout_s; /* the connection ends when that is not answered */
+};
+
 struct thread {
 	unsigned index;
 	struct ev_loop *loop;
@@ -28,6 +34,8 @@ struct thread {
 	void (*up)(void *owner, struct mail *m); /* runs a struct up there */
 	struct catalog *catalog;
 	const struct login_limits *limits;
+	struct ping_policy ping; /* the owner's to set after thread_init() */
+	ev_timer ping_timer; /* one for all sessions, none while there is none */
 	pthread_t tid;
 
 	struct list planes;
@@ -68,6 +76,11 @@ int thread_start(struct thread *th);
 /* One pass over sockets and lanes without waiting, for a thread that was not
  * started: tests drive it by hand. */
 void thread_once(struct thread *th);
+/* A session has come: pings begin, if there are any. */
+void thread_ping_start(struct thread *th);
+/* Looks after all sessions at @now, seconds of the loop's clock; for the timer
+ * and for tests. */
+void thread_ping(struct thread *th, double now);
 /* Ends the loop, cancelling nothing, and joins. */
 void thread_stop(struct thread *th);
 /* Frees the loop of a thread that does not run and has no session. */

@@ -149,6 +149,7 @@ run_add_session(void *owner, struct mail *m)
 		thread_session_over(th, &gone);
 	} else {
 		s->conn->ops->start(s->conn);
+		thread_ping_start(th);
 	}
 	free(om);
 }

@@ -11,6 +11,7 @@
 #define PORTAL_TRANSPORT_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 struct conn;
 
@@ -20,6 +21,9 @@ struct transport_ops {
 	void (*start)(struct conn *c);
 	/* Sends what the queues hold, as far as the peer takes it. */
 	void (*flush)(struct conn *c);
+	/* Bytes that the peer has acknowledged so far, or a number that changes with
+	 * them. */
+	uint64_t (*taken)(const struct conn *c);
 	/* Ends the connection now and frees it: nothing of its queues is touched
 	 * again.  @drain: let the peer have what was sent. */
 	void (*close)(struct conn *c, bool drain);
