@@ -53,14 +53,9 @@ iscsi-readcapacity16 "$URL" | grep -q '^Total size:999936' || fail "odd size is 
 grep -qiE 'round|multiple' "$T/run.err" || fail "no warning about the odd size"
 stop_run
 
-# Strangers' bytes: each may cost its own connection, nobody else's.
+# Strangers' bytes on a portal: wire.sh.
 start_lun "$T/good.img"
 qemu-io -f raw -c "write -P 7 0 1M" "$URL" > /dev/null || fail "first write"
-qemu-io -f raw "$URL" > "$T/honest" 2>&1 < <(for _ in $(seq 400); do echo "read -P 7 0 64k"; echo "sleep 20"; done) &
-HONEST=$!
-python3 "$ROOT/tests/e2e/strangers.py" "$PORTAL" "$(ctl --json target show | python3 -c 'import json,sys; print(json.load(sys.stdin)["targets"][0]["name"])')" || fail "strangers.py"
-wait $HONEST || fail "the honest session broke: $(tail -3 "$T/honest")"
-grep -qiE 'fail|error' "$T/honest" && fail "the honest session saw an error: $(grep -iE 'fail|error' "$T/honest" | head -2)"
 
 # Garbage on the control sockets.
 python3 - "$T/rt" <<'P' || fail "control sockets"

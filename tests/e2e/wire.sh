@@ -15,7 +15,7 @@ truncate -s 16M "$T/disk.img" "$T/honest.img"
 start_lun "$T/disk.img" "$T/honest.img"
 PORTAL_PID=$(pgrep -P "$RUN_PID" tgt-portal) || fail "no tgt-portal"
 SLACK=8192
-[ -z "$(ldd "$B/tgt-portal" | grep -E 'libasan|libtsan')" ] || SLACK=65536
+grep -qaE '__(asan|tsan)_init' "$B/tgt-portal" && SLACK=65536
 case " $* " in *" --pending "*) HONEST=() ;; *) HONEST=(--honest-url "${URL%/*}/1") ;; esac
 timeout 300 python3 "$ROOT/tests/e2e/wire.py" "$URL" "${HONEST[@]}" --ctl "$B/tgt-ctl" \
 	--pid "$PORTAL_PID" --slack $SLACK "$@" || fail "wire cases"

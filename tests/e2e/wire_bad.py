@@ -121,6 +121,9 @@ def hold_half_open(w):
         c.send_raw(stream)
         held.append((stream, c))
     w.held_since = time.monotonic()
+    w.idle = login(w.url)
+    reap(w.idle)
+    w.idle.conn.answer_pings = False
     return held
 
 
@@ -131,6 +134,20 @@ def half_open_ends(w):
         left = max(0.1, w.held_since + LOGIN_LIMIT - time.monotonic())
         c.expect_closed(timeout=left, after=(LoginResponse,))
         c.close()
+
+
+@case("11.18, 11.19")
+def idle_session_is_asked(w):
+    """A ping with a tag of the target's, the next StatSN, which it does not use
+    up; once answered, the session lives (pings.sh: without an answer it ends)."""
+    c = w.idle.conn
+    stat_sn = c.exp_stat_sn
+    p = c.expect(NopIn, itt=NO_TAG, timeout=30, ttt=lambda t: t != NO_TAG, stat_sn=stat_sn,
+                 exp_cmd_sn=c.cmd_sn)
+    c.send(NopOut(imm=1, itt=NO_TAG, ttt=p.ttt, lun=p.lun))
+    c.answer_pings = True
+    require(ping(c).stat_sn == stat_sn, "StatSN")
+    w.idle.logout()
 
 
 @case("survival")

@@ -221,18 +221,6 @@ def nop_answers_no_ping(w):
         pass
 
 
-@case("11.19", pending="E27: the target does not ping yet")
-def target_pings(w):
-    """A silent initiator is asked within 30 s, and one that does not answer is dropped."""
-    s = w.session()
-    s.conn.answer_pings = False
-    p = s.conn.expect(NopIn, itt=NO_TAG, timeout=30, ttt=lambda t: t != NO_TAG,
-                      stat_sn=s.conn.exp_stat_sn)
-    s.conn.send(NopOut(imm=1, itt=NO_TAG, ttt=p.ttt, lun=p.lun))
-    s.conn.expect(NopIn, itt=NO_TAG, timeout=30)
-    s.conn.expect_closed(timeout=60, after=(NopIn, AsyncMessage))
-
-
 # ---- Logout ------------------------------------------------------------------
 
 @case("11.14, 11.15", [(0, 0, 0), (0, 9, 0), (1, 0, 0), (1, 9, 1), (2, 0, 2), (2, 9, 2)])
