@@ -106,7 +106,7 @@ lun_reset(struct conn *c, const struct bhs *b, const struct pdu_tmf_req *r)
 	for (i = 0; i < t->fresh; i++) {
 		struct cmd *cmd = &t->tab[i];
 
-		if (cmd == tmf || cmd->tmf || cmd->lun != r->lun)
+		if (cmd == tmf || cmd->state == CMD_FREE || cmd->tmf || cmd->lun != r->lun)
 			continue;
 		if (cmd->done ? cmd->state != CMD_ANSWER :
 				cmd->state == CMD_PARKED || cmd->state == CMD_READY)

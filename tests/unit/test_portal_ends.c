@@ -153,6 +153,31 @@ test_reset_refused(void)
 	rig_end(r, 1);
 }
 
+/* It ends what is there; what has ended long ago and left its entry in the table
+ * unused is not ended again. */
+static void
+test_reset_after_ends(void)
+{
+	struct rig *r = rig_session();
+	uint32_t itt;
+	int i;
+
+	r->hold = true;
+	for (i = 0; i < 4; i++)
+		rig_cmd(r, RIG_F | RIG_R, 0, 8, NULL, 0);
+	RIG_UNTIL(r, r->n_submitted == 4);
+	rig_unhold(r);
+	for (i = 0; i < 4; i++)
+		CHECK(rig_recv(r, &pdu) && pdu.op == ISCSI_OP_DATA_IN);
+	itt = rig_tmf(r, ISCSI_TMF_LUN_RESET, ISCSI_TAG_NONE);
+	expect_tmf(r, itt, ISCSI_TMF_RSP_COMPLETE);
+	for (i = 0; i < 6; i++)
+		rig_cmd(r, RIG_F, 0, 0, NULL, 0);
+	for (i = 0; i < 6; i++)
+		CHECK(rig_recv(r, &pdu) && pdu.op == ISCSI_OP_SCSI_RSP);
+	rig_end(r, 1);
+}
+
 /* A LunOpen may wait for a LUN that does not come up: the session is over all
  * the same, and whoever reinstates it can use its other LUNs.  ctld answers what
  * waited with ECANCELED, or had granted it already. */
@@ -188,6 +213,7 @@ main(void)
 	TEST(test_refused_aborted);
 	TEST(test_answered_aborted);
 	TEST(test_reset_refused);
+	TEST(test_reset_after_ends);
 	TEST(test_drop_opening);
 	return tap_done();
 }
