@@ -75,6 +75,7 @@ cmd_new(struct session *s, uint32_t itt, bool immediate)
 	list_init(&c->link);
 	list_init(&c->tx.link);
 	list_init(&c->r2t_link);
+	list_init(&c->due_link);
 	list_add(bucket(t, itt), &c->hash);
 	t->live++;
 	if (immediate)
@@ -132,6 +133,22 @@ cmd_uncount(struct cmd *c)
 	c->counted = false;
 }
 
+static void
+uncount_immediate(struct cmd *c)
+{
+	if (c->immediate)
+		c->sess->cmds.immediate--;
+	c->immediate = false;
+}
+
+void
+cmd_disown(struct cmd *c)
+{
+	list_del(&c->hash);
+	uncount_immediate(c);
+	cmd_uncount(c);
+}
+
 void
 cmd_end(struct cmd *c)
 {
@@ -153,14 +170,15 @@ cmd_end(struct cmd *c)
 	list_del(&c->hash);
 	list_del(&c->tx.link);
 	list_del(&c->r2t_link);
+	list_del(&c->due_link);
 	if (c->granted)
 		plane_release(c->plane, c);
 	leave_plane(c);
 	if (c->stage)
 		stage_free(c);
 	s->cmds.live--;
-	if (c->immediate)
-		s->cmds.immediate--;
+	s->n_ahead -= c->ahead;
+	uncount_immediate(c);
 	cmd_uncount(c);
 	c->state = CMD_FREE;
 	list_add(&s->cmds.free, &c->link);
@@ -462,7 +480,7 @@ cmd_on_cancelled(struct cmd *c)
 		cmd_fail(c, 0, 0, 0);
 		return;
 	}
-	if (c->cancel_key && c->sess->conn) {
+	if (c->cancel_key && c->sess->conn && !c->tmf_waiter) {
 		cmd_fail(c, STATUS_CHECK_CONDITION, c->cancel_key, c->cancel_asc);
 		return;
 	}

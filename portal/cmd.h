@@ -75,6 +75,8 @@ struct cmd {
 	bool cancelling;
 	uint8_t cancel_key; /* answer with this when cancelled; 0: no response */
 	uint16_t cancel_asc;
+	bool ahead; /* a function: commands before it are missing (session.n_ahead) */
+	bool told; /* a function: answered, but its slot has not ended */
 	bool data_said; /* lane_sub_data done */
 	uint8_t n_out, n_in;
 	uint8_t r2t_head, n_r2t;
@@ -93,6 +95,8 @@ struct cmd {
 	uint32_t r2tsn;
 
 	struct cmd *tmf_waiter; /* ABORT TASK to answer when this one has ended */
+	struct list due_link; /* a function: the thread's, until it is answered */
+	double due; /* seconds on the clock of the thread's loop */
 	uint8_t *stage; /* data-out while there are no extents */
 	uint32_t stage_len;
 
@@ -129,6 +133,10 @@ void cmd_table_done(struct cmd_table *t);
  * @immediate: its share is used up). */
 struct cmd *cmd_new(struct session *s, uint32_t itt, bool immediate);
 struct cmd *cmd_find(struct cmd_table *t, uint32_t itt);
+
+/* A function that was answered before its slot has ended: its ITT and its place of
+ * the window are free. */
+void cmd_disown(struct cmd *c);
 
 /* Its last response is being made: its place of the window is free, so that this
  * very response says so (a window of one would stay closed otherwise). */

@@ -355,12 +355,14 @@ run_held(struct conn *c)
 		s->sn.exp++;
 		if (h.cmd)
 			cmd_start(h.cmd);
-		if (!h.pdu)
-			continue;
-		memcpy(c->raw, h.pdu->raw, sizeof(c->raw));
-		bhs_parse(&c->bhs, c->raw);
-		rc = settle(c, ops[c->bhs.opcode].run(c, &c->bhs, h.pdu->data));
-		session_free_held(s, h.pdu);
+		if (h.pdu) {
+			memcpy(c->raw, h.pdu->raw, sizeof(c->raw));
+			bhs_parse(&c->bhs, c->raw);
+			rc = settle(c, ops[c->bhs.opcode].run(c, &c->bhs, h.pdu->data));
+			session_free_held(s, h.pdu);
+		}
+		if (s->n_ahead)
+			tmf_in_turn(s);
 	}
 	return rc;
 }
@@ -441,6 +443,8 @@ session_pdu(struct conn *c)
 	if (!c->ignore && !c->ending) {
 		rc = op->numbered ? run_numbered(c, op) : op->run(c, &c->bhs, c->buf);
 		rc = settle(c, rc);
+		if (c->sess->n_ahead)
+			tmf_in_turn(c->sess);
 		if (!rc && c->sess->n_hold)
 			rc = run_held(c);
 	}

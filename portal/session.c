@@ -141,14 +141,14 @@ session_is_held(const struct session *s, uint32_t cmdsn)
 }
 
 bool
-session_skip_cmdsn(struct session *s, uint32_t cmdsn)
+session_skip_cmdsn(struct session *s, uint32_t cmdsn, uint32_t itt)
 {
 	struct hold *h = hold_at(s, cmdsn);
 	struct cmd *cmd;
 
-	if (cmdsn_check(&s->sn, cmdsn) == CMDSN_IGNORE || h->pdu)
-		return false;
 	cmd = h->cmd;
+	if (cmdsn_check(&s->sn, cmdsn) == CMDSN_IGNORE || h->pdu || (cmd && cmd->itt != itt))
+		return false;
 	s->n_hold += !cmd && !h->received;
 	h->cmd = NULL;
 	h->received = true;

@@ -59,6 +59,7 @@ struct session {
 	struct cmd_table cmds;
 	struct lunmap luns;
 	struct session_stats stats;
+	unsigned n_ahead; /* functions that wait for commands before them */
 	unsigned n_hold;
 	struct hold hold[CMDSN_WINDOW]; /* by CmdSN modulo the window */
 };
@@ -98,7 +99,7 @@ bool session_next_held(struct session *s, struct hold *out);
 void session_free_held(struct session *s, struct held_pdu *h);
 
 /* @cmdsn counts as received although its command never came, or is ended;
- * false: outside the window. */
-bool session_skip_cmdsn(struct session *s, uint32_t cmdsn);
+ * false: outside the window, or it is not @itt that came. */
+bool session_skip_cmdsn(struct session *s, uint32_t cmdsn, uint32_t itt);
 
 #endif

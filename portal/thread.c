@@ -17,6 +17,7 @@
 #include "portal/conn.h"
 #include "portal/session.h"
 #include "portal/tcp.h"
+#include "portal/tmf.h"
 
 enum {
 	SPIN_MAX_NS = 50000,
@@ -79,6 +80,7 @@ thread_init(struct thread *th, unsigned index, struct mailbox *main_box,
 	list_init(&th->ending);
 	list_init(&th->farewells);
 	list_init(&th->opening);
+	tmf_thread_init(th);
 	th->rxbuf = malloc(THREAD_RXBUF);
 	th->loop = th->rxbuf ? ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV) : NULL;
 	if (!th->loop)
@@ -267,6 +269,7 @@ void
 thread_done(struct thread *th)
 {
 	tcp_end_farewells(th);
+	ev_timer_stop(th->loop, &th->tmf_timer);
 	ev_loop_destroy(th->loop);
 	free(th->rxbuf);
 }

@@ -46,6 +46,9 @@ struct thread {
 	struct list ending; /* sessions without a connection */
 	struct list farewells; /* connections whose peers are to close them */
 	struct list opening; /* LUN entries waiting for LunOpened */
+	struct list tmfs; /* task management functions to answer, in order */
+	ev_timer tmf_timer; /* for the first of them */
+	double tmf_patience; /* seconds */
 	uint64_t next_cookie;
 	bool again; /* this turn made work for another */
 	bool reap; /* a lane may be without use */

@@ -12,9 +12,16 @@
 
 struct cmd;
 struct conn;
+struct session;
+struct thread;
+
+void tmf_thread_init(struct thread *th);
 
 /* A TMF request whose turn it is.  0, or a Reject reason. */
 int tmf_run(struct conn *c, const struct bhs *b, const uint8_t *data);
+
+/* ExpCmdSN went on: starts the functions that waited for it. */
+void tmf_in_turn(struct session *s);
 
 /* Sends the response (enum iscsi_tmf_rsp) of the function @tmf stands for and
  * ends it. */

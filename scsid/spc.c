@@ -158,7 +158,8 @@ enum verdict
 spc_report_supported_tmf(struct cmd *c)
 {
 	bool repd = c->cdb[2] & 0x80;
-	uint8_t d[16] = { 0x80 | 0x08 }; /* ATS: ABORT TASK, LURS: LOGICAL UNIT RESET */
+	/* ATS, ATSS, CTSS, LURS: ABORT TASK, ABORT and CLEAR TASK SET, LOGICAL UNIT RESET. */
+	uint8_t d[16] = { 0x80 | 0x40 | 0x10 | 0x08 };
 
 	if (repd) /* extended parameter data, without timeouts */
 		d[3] = sizeof(d) - 4;

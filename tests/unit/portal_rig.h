@@ -64,6 +64,7 @@ struct rig {
 
 	/* What the others do. */
 	bool hold; /* the server takes requests but does not answer */
+	bool hang; /* the server does nothing at all */
 	bool hold_open; /* LunOpen is not answered */
 	bool refuse; /* every command ends CHECK CONDITION at once */
 	bool lie; /* the next data-in is longer than granted */
@@ -308,7 +309,7 @@ rig_pump(struct rig *r)
 	else
 		sched_yield();
 	for (i = 0; i < r->n_lanes; i++)
-		if (r->lanes[i].srv)
+		if (r->lanes[i].srv && !r->hang)
 			rig_serve_lane(r, &r->lanes[i]);
 }
 

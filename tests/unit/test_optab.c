@@ -195,7 +195,7 @@ test_tmf(void)
 	case_init(&t);
 	RUN(&t, 0xa3, 0x0d, 0, 0, 0, 0, 0, 0, 1);
 	CHECK_EQ(t.cmd.reply.len, 4);
-	CHECK_EQ(get_be32(t.reply), 0x88000000);
+	CHECK_EQ(get_be32(t.reply), 0xd8000000);
 	RUN(&t, 0xa3, 0x0d, 0x80, 0, 0, 0, 0, 0, 1);
 	CHECK_EQ(t.cmd.reply.len, 16);
 	CHECK_EQ(t.reply[3], 12);
