@@ -43,8 +43,9 @@ class Honest:
 
     def __enter__(self):
         if self.url:
-            self.p = subprocess.Popen([sys.executable, os.path.abspath(__file__), self.url, "--honest"],
-                                      stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            me = [sys.executable, os.path.abspath(__file__), self.url, "--honest"]
+            self.p = subprocess.Popen(me, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                      text=True)
         return self
 
     def __exit__(self, *exc):
@@ -161,10 +162,14 @@ def main():
     if not args.pending:
         for reason, names in reasons.items():
             print(f"pending, {len(names)}: {reason}")
-    print(f"wire: {len(cases) - len([f for f in failed if not isinstance(f, str)])} of {len(cases)} "
+    passed = len(cases) - sum(f in cases for f in failed)
+    print(f"wire: {passed} of {len(cases)} "
           f"cases passed, {len(PENDING)} pending; the honest session made {h.rounds} rounds")
     return 1 if failed else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except WireError as e:
+        sys.exit(f"FAIL before or after the cases: {e}")

@@ -11,8 +11,8 @@ import sys
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tools"))
 from rawpdu import *  # noqa: E402,F403
-from rawpdu import (NO_TAG, Closed, Connection, LoginRequest, LoginResponse, Mismatch, NopIn,  # noqa: E402
-                    NopOut, Reject, Timeout, Url, WireError, login, login_request, pairs, reap)
+from rawpdu import (NO_TAG, Closed, Connection, LoginResponse, NopIn, NopOut, Reject,  # noqa: E402
+                    Url, WireError, login, login_request, reap)
 
 CASES, PENDING = [], []
 

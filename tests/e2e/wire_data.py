@@ -342,10 +342,8 @@ MAX = 0xFFFFFFFF
 
 def expected_residual(s, r, moved, edtl):
     require(r.status in (0, 2), f"status {r.status:#x}")
-    if r.status == 0:
-        require(r.residuals() == moved - edtl, f"residual {r.residuals()}, should be {moved - edtl}")
-    else:
-        require(r.residuals() == -edtl or r.residuals() == moved - edtl, f"residual {r.residuals()}")
+    ok = {moved - edtl} if r.status == 0 else {moved - edtl, -edtl}
+    require(r.residuals() in ok, f"residual {r.residuals()}, should be {ok}")
     ping(s.conn)
 
 
@@ -396,12 +394,13 @@ def residual_write(w, edtl, imm):
                                   data=new[:now]))
     r = s.finish(cmd, new[:edtl], edtl, now)
     expected_residual(s, r, 512, edtl)
-    require(all(x.offset + x.length <= max(512, now) for x in r.r2ts), "asks for what it does not need")
+    require(all(x.offset + x.length <= max(512, now) for x in r.r2ts), "asks for too much")
     got = s.scsi(read10(LBA, 3), edtl_in=1536).good().data
     require(got[:512] == old[:512] and got[1024:] == old[1024:], "a neighbour was written")
     n = min(edtl, 512)
     mid = got[512:1024]
-    require(mid == old[512:1024] or (mid[:n] == new[:n] and mid[n:] in (old[512 + n:1024], bytes(512 - n))),
+    require(mid == old[512:1024] or
+            (mid[:n] == new[:n] and mid[n:] in (old[512 + n:1024], bytes(512 - n))),
             "the block holds neither the new nor the old bytes")
     require(r.status or edtl < 512 or mid == new[:512], "GOOD, and not written")
 
@@ -434,8 +433,8 @@ def wrong_direction(w, which, edtl):
 def bidirectional(w):
     """R and W need the length of the read in an AHS; no disk command is both."""
     s = session(w, "Yes", "Yes")
-    rejected_or_closed(s.conn, ScsiCommand(cdb=write10(LBA, 1), read=1, write=1, edtl=512, lun=s.lun,
-                                           data=pattern(512)))
+    rejected_or_closed(s.conn, ScsiCommand(cdb=write10(LBA, 1), read=1, write=1, edtl=512,
+                                           lun=s.lun, data=pattern(512)))
     s = session(w, "Yes", "Yes")
     s.conn.send(ScsiCommand(cdb=write10(LBA, 1), read=1, write=1, edtl=512, lun=s.lun,
                             ahs=bidi_read_ahs(1024), data=pattern(512)))

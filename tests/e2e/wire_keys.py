@@ -35,7 +35,8 @@ RESULTS = [
     ("MaxBurstLength", "512", one_of("512")), ("MaxBurstLength", "16777215", number(512, 16777215)),
     ("MaxBurstLength", "0x2000", one_of("8192", "0x2000")),
     ("MaxBurstLength", "0X200", one_of("512", "0x200", "0X200")),
-    ("FirstBurstLength", "512", one_of("512")), ("FirstBurstLength", "16777215", number(512, 262144)),
+    ("FirstBurstLength", "512", one_of("512")),
+    ("FirstBurstLength", "16777215", number(512, 262144)),
     # 13.15: maximum, 13.16: minimum
     ("DefaultTime2Wait", "3600", one_of("3600")), ("DefaultTime2Wait", "0", number(0, 3600)),
     ("DefaultTime2Retain", "0", one_of("0")), ("DefaultTime2Retain", "3600", number(0, 3600)),
@@ -43,7 +44,8 @@ RESULTS = [
     ("MaxOutstandingR2T", "1", one_of("1")), ("MaxOutstandingR2T", "65535", number(1, 65535)),
     # 13.18, 13.19: OR
     ("DataPDUInOrder", "Yes", one_of("Yes")), ("DataSequenceInOrder", "Yes", one_of("Yes")),
-    ("DataPDUInOrder", "No", one_of("Yes", "No")), ("DataSequenceInOrder", "No", one_of("Yes", "No")),
+    ("DataPDUInOrder", "No", one_of("Yes", "No")),
+    ("DataSequenceInOrder", "No", one_of("Yes", "No")),
     # 13.20: minimum
     ("ErrorRecoveryLevel", "0", one_of("0")), ("ErrorRecoveryLevel", "2", number(0, 2)),
     # 13.23, 13.24
@@ -106,7 +108,7 @@ def send_targets(s, value, size=None):
         out += r.data
         pdus.append(r)
         require(not (r.final and r.cont), "F and C at once (11.11.2)")
-        require((r.ttt == NO_TAG) == bool(r.final), "TTT is FFFFFFFFh with F, and only then (11.11.4)")
+        require((r.ttt == NO_TAG) == bool(r.final), "TTT is FFFFFFFFh with F only (11.11.4)")
         if r.final:
             return pairs(out), pdus
         data, ttt = b"", r.ttt
@@ -193,7 +195,7 @@ def send_targets_of_another(w):
     s = w.login()
     p = s.conn.send(TextRequest(data=text({"SendTargets": w.other_target})))
     r = s.conn.expect((TextResponse, Reject))
-    require(isinstance(r, Reject) or w.other_target.encode() not in r.data, "it tells of another target")
+    require(isinstance(r, Reject) or w.other_target.encode() not in r.data, "another target")
 
 
 @case("4.3", [(1, ), (2,), (5,), (16,)])
@@ -288,6 +290,15 @@ def text_final_and_continue(w):
 def text_wrong_tag(w, ttt):
     s = w.session()
     rejected(s.conn, TextRequest(ttt=ttt, data=text({"X-a": "1"})), {0x04, 0x09})
+
+
+@case("11.10.4")
+def text_wrong_tag_in_exchange(w):
+    """The task tag is right, the transfer tag is not the one of the last response."""
+    s = w.session()
+    p = s.conn.send(TextRequest(final=0, cont=1, data=b"X-a"))
+    r = s.conn.expect(TextResponse, itt=p.itt, final=0)
+    rejected(s.conn, TextRequest(itt=p.itt, ttt=r.ttt + 1, data=b"=1\0"), {0x04, 0x09})
 
 
 @case("11.10.4")

@@ -116,9 +116,8 @@ def others_wait_as_well(w, kind):
     """Not only SCSI commands are numbered."""
     s = w.session()
     n = s.conn.cmd_sn
-    p, answer = {"nop": (NopOut(data=b"x"), NopIn), "text": (TextRequest(data=b"X-a=1\0"), TextResponse),
-                 "tmf": (TmfRequest(function=1, lun=s.lun, ref_itt=0x777, ref_cmd_sn=n - 1),
-                         TmfResponse)}[kind]
+    p = {"nop": NopOut(data=b"x"), "text": TextRequest(data=b"X-a=1\0"),
+         "tmf": TmfRequest(function=1, lun=s.lun, ref_itt=0x777, ref_cmd_sn=n - 1)}[kind]
     p.cmd_sn = n + 1
     s.conn.send(p)
     require(ping(s.conn).exp_cmd_sn == n, "ExpCmdSN")
