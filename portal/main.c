@@ -404,6 +404,10 @@ static const struct daemon_steps steps = {
 	.message = message,
 	.orphaned = stop,
 	.stop = stop,
+	/* A connection changes threads at login.  libev's epoll backend would
+	 * keep its descriptor registered here, and act on it when it belongs to
+	 * another thread, or to another connection of that number. */
+	.loop_backend = EVBACKEND_POLL,
 	.rules = rules,
 	.n_rules = ARRAY_SIZE(rules),
 };

@@ -419,7 +419,8 @@ daemon_main(const struct daemon_steps *steps, void *ctx, int argc, char **argv)
 		rc = fail(sock, &failed, rc, "cannot open what it serves");
 		goto out;
 	}
-	d.loop = ev_default_loop(EVBACKEND_EPOLL | EVFLAG_NOENV);
+	d.loop = ev_default_loop((steps->loop_backend ? steps->loop_backend : EVBACKEND_EPOLL) |
+				 EVFLAG_NOENV);
 	if (!d.loop) {
 		rc = fail(sock, &failed, -EMFILE, "cannot make an event loop");
 		goto out;

@@ -53,6 +53,9 @@ struct daemon_steps {
 	/* SIGTERM; optional (default: break the loop). */
 	void (*stop)(struct daemon *d);
 
+	/* EVBACKEND_...; 0: epoll. */
+	unsigned loop_backend;
+
 	const struct sandbox_rule *rules; /* without the common ones */
 	size_t n_rules;
 };
