@@ -31,7 +31,7 @@ enum {
 	RIG_DISK = 4 << 20,
 	RIG_BLOCK = 512,
 	RIG_FIRST_SN = 100,
-	RIG_WAIT_MS = 5000,
+	RIG_WAIT_MS = 30000, /* only a failing test waits that long */
 	RIG_QUIET_MS = 50, /* long enough for an answer that must not come */
 };
 
