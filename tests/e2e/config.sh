@@ -52,10 +52,10 @@ qemu-io -f raw -r -c "read -P 0 0 64k" "${URL%0}1" | grep -q 'read 65536' || fai
 qemu-io -f raw -c "write -P 42 0 64k" "${URL%0}1" 2>&1 | grep -q 'wrote ' && fail "wrote to a read-only LUN"
 qemu-io -f raw -r -c "read -P 0 1073741312 512" "${URL%0}16000" | grep -q 'read 512' || fail "null LUN, number 16000"
 SERIAL=$(iscsi-inq -e 1 -c 128 "$URL" | grep -i serial); ID=$(iscsi-inq -e 1 -c 131 "$URL")
-BEFORE=$(json 'json.dumps([d["targets"],d["mappings"],d["access"],[(l["name"],l["serial"],l["naa"]) for l in d["luns"]]],sort_keys=True)')
+BEFORE=$(json 'json.dumps([[{k: v for k, v in t.items() if k != "sessions"} for t in d["targets"]],d["mappings"],d["access"],[(l["name"],l["serial"],l["naa"]) for l in d["luns"]]],sort_keys=True)')
 stop_run
 service
-AFTER=$(json 'json.dumps([d["targets"],d["mappings"],d["access"],[(l["name"],l["serial"],l["naa"]) for l in d["luns"]]],sort_keys=True)')
+AFTER=$(json 'json.dumps([[{k: v for k, v in t.items() if k != "sessions"} for t in d["targets"]],d["mappings"],d["access"],[(l["name"],l["serial"],l["naa"]) for l in d["luns"]]],sort_keys=True)')
 [ "$BEFORE" = "$AFTER" ] || fail "restart changed the configuration: $BEFORE / $AFTER"
 wait_for 10 iscsi-inq "$URL" || fail "the portal did not come back on port $PORT"
 [ "$SERIAL" = "$(iscsi-inq -e 1 -c 128 "$URL" | grep -i serial)" ] || fail "serial changed"
