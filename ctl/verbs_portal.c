@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "ctl/verbs_priv.h"
@@ -53,8 +54,12 @@ close_listener(struct verbs *v, struct model_portal *p)
 	listener_name(name, p);
 	c.name = name;
 	v->ops->supervisor(v->ctx, WRAP(&m, LISTENER_CLOSE, listener_close, &c));
-	if (p->fd >= 0)
+	/* For all who hold it, and before the operator is answered: the portal
+	 * may take a moment to let go of its own descriptor. */
+	if (p->fd >= 0) {
+		shutdown(p->fd, SHUT_RDWR);
 		close(p->fd);
+	}
 	p->fd = -1;
 }
 
