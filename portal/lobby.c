@@ -111,6 +111,7 @@ hand_over(struct guest *g)
 	g->visible = NULL;
 	guest_leave(g, true);
 	thread_add_session(&p->threads[r->thread], &offer);
+	portal_barrier(p, r); /* what was heard of older ones meanwhile */
 	if (r->closing) /* reinstated, or its target removed, meanwhile */
 		thread_end_session(&p->threads[r->thread], r->id);
 }

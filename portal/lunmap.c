@@ -103,7 +103,7 @@ lunmap_submit(struct session *s, struct cmd *c)
 	}
 	c->state = CMD_PARKED;
 	list_add_tail(&e->parked, &c->link);
-	if (e->state == LUN_CLOSED && !s->held)
+	if (e->state == LUN_CLOSED && !session_is_barred(s, e->lun))
 		ask(e);
 }
 
@@ -142,7 +142,8 @@ lunmap_go(struct session *s)
 	struct lun_entry *e;
 
 	list_for_each(e, &s->luns.entries, link)
-		if (e->state == LUN_CLOSED && !list_empty(&e->parked))
+		if (e->state == LUN_CLOSED && !list_empty(&e->parked) &&
+		    !session_is_barred(s, e->lun))
 			ask(e);
 }
 

@@ -48,7 +48,7 @@ void lunmap_submit(struct session *s, struct cmd *c);
 /* What LunOpened says: @err 0 and @plane, or a positive errno. */
 void lunmap_opened(struct lun_entry *e, struct plane *plane, int err);
 
-/* Reinstatement is over: asks for the LUNs that commands wait for. */
+/* Reinstatement went on: asks for the LUNs that commands wait for, if they may. */
 void lunmap_go(struct session *s);
 
 /* What is known of @lun (all when NULL) is stale. */

@@ -50,25 +50,30 @@ void
 portal_session_over(struct portal *p, struct reg *g)
 {
 	struct reg *other = NULL, *heir = NULL;
-	unsigned older = 0;
 
 	log_limited(LOG_LEVEL_INFO, "session closed: nexus=%u initiator=%s target=%s", g->nexus,
 		    g->initiator, g->target[0] ? g->target : "(discovery)");
 	portal_session_close(p, g->nexus);
-	/* The youngest of its name may go when it is the only one left. */
-	while (g->nexus && (other = registry_same(&p->registry, g, other))) {
-		if (other == g)
-			continue;
-		if (heir)
-			older++;
-		heir = other;
-	}
-	if (heir && !older && heir->held) {
-		heir->held = false;
-		if (heir->handed)
-			thread_go_session(&p->threads[heir->thread], heir->id);
-	}
+	while (g->nexus && (other = registry_same(&p->registry, g, other)))
+		heir = other == g ? heir : other;
 	registry_remove(&p->registry, g);
+	if (heir)
+		portal_barrier(p, heir);
+}
+
+void
+portal_barrier(struct portal *p, struct reg *heir)
+{
+	unsigned older;
+	uint64_t *lun;
+	size_t n;
+
+	if (!heir->held || !registry_barrier(&p->registry, heir, &older, &lun, &n))
+		return;
+	heir->held = older > 0;
+	if (heir->handed)
+		thread_go_session(&p->threads[heir->thread], heir->id, lun, n);
+	free(lun);
 }
 
 static void
@@ -95,6 +100,21 @@ up_session_over(struct portal *p, const struct up *u)
 
 	if (g)
 		portal_session_over(p, g);
+}
+
+/* It has commands left on these LUNs: the youngest of its name may use the others. */
+static void
+up_session_busy(struct portal *p, const struct up *u)
+{
+	struct reg *g = registry_find(&p->registry, u->id), *other = g, *heir = NULL;
+
+	if (!g)
+		return;
+	registry_busy(g, u->busy, u->n_busy);
+	while ((other = registry_same(&p->registry, g, other)))
+		heir = other;
+	if (heir)
+		portal_barrier(p, heir);
 }
 
 static void
@@ -127,6 +147,7 @@ on_up(void *owner, struct mail *m)
 {
 	static void (*const table[])(struct portal *, const struct up *) = {
 		[UP_LUN_OPEN] = up_lun_open,
+		[UP_SESSION_BUSY] = up_session_busy,
 		[UP_SESSION_OVER] = up_session_over,
 		[UP_LANE_RELEASED] = up_lane_released,
 		[UP_VIOLATION] = up_violation,

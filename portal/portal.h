@@ -67,6 +67,8 @@ void lobby_discovery_opened(struct portal *p, const Tgt__DiscoveryOpened *m);
 
 /* A session is over, wherever it was: tells ctld, lets a successor go. */
 void portal_session_over(struct portal *p, struct reg *g);
+/* Says which LUNs @heir still has to leave alone. */
+void portal_barrier(struct portal *p, struct reg *heir);
 void portal_session_close(struct portal *p, uint32_t nexus);
 
 #endif

@@ -71,6 +71,7 @@ registry_remove(struct registry *r, struct reg *g)
 	r->per_thread[g->thread]--;
 	r->n--;
 	list_del(&g->link);
+	free(g->busy);
 	free(g);
 }
 
@@ -100,4 +101,43 @@ registry_same(struct registry *r, const struct reg *as, struct reg *after)
 			return g;
 	}
 	return NULL;
+}
+
+void
+registry_busy(struct reg *g, const uint64_t *lun, size_t n)
+{
+	uint64_t *copy = malloc((n + 1) * sizeof(*copy));
+
+	if (!copy)
+		return;
+	memcpy(copy, lun, n * sizeof(*copy));
+	free(g->busy);
+	g->busy = copy;
+	g->n_busy = n;
+	g->ending = true;
+}
+
+bool
+registry_barrier(struct registry *r, const struct reg *heir, unsigned *older, uint64_t **lun,
+		 size_t *n)
+{
+	struct reg *g = NULL;
+	bool known = true;
+	size_t max = 0;
+
+	*n = 0;
+	*older = 0;
+	while ((g = registry_same(r, heir, g)) && g != heir) {
+		++*older;
+		known &= g->ending;
+		max += g->n_busy;
+	}
+	*lun = known ? malloc((max + 1) * sizeof(**lun)) : NULL;
+	if (!*lun)
+		return false;
+	while ((g = registry_same(r, heir, g == heir ? NULL : g)) && g != heir) {
+		memcpy(*lun + *n, g->busy, g->n_busy * sizeof(**lun));
+		*n += g->n_busy;
+	}
+	return true;
 }

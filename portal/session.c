@@ -35,6 +35,7 @@ void
 session_free(struct session *s)
 {
 	list_del(&s->link);
+	free(s->held_lun);
 	cmd_table_done(&s->cmds);
 	free(s->visible);
 	free(s);
@@ -82,15 +83,69 @@ session_lost(struct session *s)
 			cmd_cancel(&t->tab[i]);
 	list_del(&s->link);
 	list_add_tail(&s->th->ending, &s->link);
+	s->ending = true;
+	s->n_busy = SIZE_MAX;
 	session_check_over(s);
 	s->th->again = true;
+}
+
+/* On which LUNs there are commands left, when there are fewer than before. */
+static void
+report_busy(struct session *s)
+{
+	uint64_t lun[CMD_TABLE];
+	size_t n = 0, k;
+	unsigned i;
+
+	for (i = 0; i < s->cmds.fresh; i++) {
+		const struct cmd *c = &s->cmds.tab[i];
+
+		for (k = 0; k < n && lun[k] != c->lun; k++)
+			;
+		if (k == n && c->state != CMD_FREE)
+			lun[n++] = c->lun;
+	}
+	if (n < s->n_busy)
+		thread_session_busy(s->th, s, lun, n);
+	s->n_busy = n;
+}
+
+void
+session_go(struct session *s, const uint64_t *lun, size_t n)
+{
+	uint64_t *copy = n ? malloc(n * sizeof(*copy)) : NULL;
+
+	if (n && !copy)
+		return; /* until there are fewer */
+	if (n)
+		memcpy(copy, lun, n * sizeof(*copy));
+	free(s->held_lun);
+	s->held_lun = copy;
+	s->n_held_lun = n;
+	s->held = false;
+	lunmap_go(s);
+}
+
+bool
+session_is_barred(const struct session *s, uint64_t lun)
+{
+	size_t i;
+
+	for (i = 0; i < s->n_held_lun && s->held_lun[i] != lun; i++)
+		;
+	return s->held || i < s->n_held_lun;
 }
 
 void
 session_check_over(struct session *s)
 {
-	if (s->conn || s->over || s->cmds.live)
+	if (s->conn || s->over)
 		return;
+	if (s->cmds.live) {
+		if (s->ending && s->nexus)
+			report_busy(s);
+		return;
+	}
 	s->over = true;
 	s->th->again = true;
 }

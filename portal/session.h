@@ -50,7 +50,11 @@ struct session {
 	uint64_t id; /* the main thread's name for it */
 	uint32_t nexus; /* 0: a discovery session */
 	bool discovery;
-	bool held; /* an older incarnation is still being closed */
+	bool held; /* an older incarnation is still being closed: no LUN yet, or not */
+	uint64_t *held_lun; /* ... these: it has commands there, n_held_lun */
+	size_t n_held_lun;
+	bool ending; /* everything of it was cancelled */
+	size_t n_busy; /* ... LUNs with commands left, as the main thread knows */
 	bool over; /* reported to the main thread */
 	char target[ISCSI_NAME_MAX + 1];
 	uint32_t *visible; /* disco_view.visible of a discovery session, malloc'ed */
@@ -86,6 +90,11 @@ void session_lost(struct session *s);
  * and tells the main thread (at the end of the turn). */
 void session_check_over(struct session *s);
 void session_free(struct session *s);
+
+/* Reinstatement: only these LUNs are still held back. */
+void session_go(struct session *s, const uint64_t *lun, size_t n);
+/* Must commands to this LUN wait for an older incarnation? */
+bool session_is_barred(const struct session *s, uint64_t lun);
 
 /* A LUN with a pool of so many bytes was opened: keeps window x first burst
  * within half of it, so that unsolicited data has a place. */

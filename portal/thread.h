@@ -59,7 +59,7 @@ struct thread {
 };
 
 /* A mail from a thread to the main thread. */
-enum up_kind { UP_LUN_OPEN, UP_SESSION_OVER, UP_LANE_RELEASED, UP_VIOLATION };
+enum up_kind { UP_LUN_OPEN, UP_SESSION_BUSY, UP_SESSION_OVER, UP_LANE_RELEASED, UP_VIOLATION };
 struct up {
 	struct mail mail;
 	enum up_kind kind;
@@ -68,6 +68,8 @@ struct up {
 	uint64_t lun;
 	uint32_t nexus, lane;
 	char text[120];
+	size_t n_busy;
+	uint64_t busy[]; /* UP_SESSION_BUSY: LUNs */
 };
 
 /* Before lock-down: the loop and its descriptors.  0 or -errno. */
@@ -103,8 +105,8 @@ struct session_offer {
 void thread_add_session(struct thread *th, const struct session_offer *offer);
 /* Closes it; UP_SESSION_OVER follows (also when it is already gone: once). */
 void thread_end_session(struct thread *th, uint64_t id);
-/* The older incarnation is over. */
-void thread_go_session(struct thread *th, uint64_t id);
+/* The older incarnations have no command left but on these LUNs. */
+void thread_go_session(struct thread *th, uint64_t id, const uint64_t *lun, size_t n);
 /* @cfg only when @is_new; its descriptors are consumed. @err: positive errno. */
 void thread_lun_opened(struct thread *th, uint64_t cookie, int err, uint32_t lane,
 		       const struct plane_config *cfg);
@@ -116,6 +118,8 @@ void thread_invalidate(struct thread *th, const char *target, const uint64_t *lu
 /* ---- from the thread itself ---- */
 
 void thread_lun_open(struct thread *th, struct lun_entry *e);
+void thread_session_busy(struct thread *th, const struct session *s, const uint64_t *lun,
+			 size_t n);
 void thread_session_over(struct thread *th, const struct session *s);
 void thread_lane_released(struct thread *th, uint32_t lane);
 void thread_violation(struct thread *th, uint32_t lane, const char *what);

@@ -42,6 +42,20 @@ thread_lun_open(struct thread *th, struct lun_entry *e)
 }
 
 void
+thread_session_busy(struct thread *th, const struct session *s, const uint64_t *lun, size_t n)
+{
+	struct up *u = mail_new(sizeof(*u) + n * sizeof(*lun));
+
+	u->mail.run = th->up;
+	u->kind = UP_SESSION_BUSY;
+	u->th = th;
+	u->id = s->id;
+	u->n_busy = n;
+	memcpy(u->busy, lun, n * sizeof(*lun));
+	mailbox_post(th->main_box, &u->mail);
+}
+
+void
 thread_session_over(struct thread *th, const struct session *s)
 {
 	struct up *u = up_new(th, UP_SESSION_OVER);
@@ -181,23 +195,35 @@ thread_end_session(struct thread *th, uint64_t id)
 	post(th, run_end_session, &(struct down){ .id = id });
 }
 
+struct luns_mail {
+	struct mail mail;
+	uint64_t id;
+	size_t n;
+	uint64_t lun[];
+};
+
 static void
 run_go_session(void *owner, struct mail *m)
 {
-	struct down *d = container_of(m, struct down, mail);
-	struct session *s = find_session(owner, d->id);
+	struct luns_mail *lm = container_of(m, struct luns_mail, mail);
+	struct session *s = find_session(owner, lm->id);
 
-	if (s) {
-		s->held = false;
-		lunmap_go(s);
-	}
-	free(d);
+	if (s)
+		session_go(s, lm->lun, lm->n);
+	free(lm);
 }
 
 void
-thread_go_session(struct thread *th, uint64_t id)
+thread_go_session(struct thread *th, uint64_t id, const uint64_t *lun, size_t n)
 {
-	post(th, run_go_session, &(struct down){ .id = id });
+	struct luns_mail *lm = mail_new(sizeof(*lm) + n * sizeof(*lun));
+
+	lm->mail.run = run_go_session;
+	lm->id = id;
+	lm->n = n;
+	if (n)
+		memcpy(lm->lun, lun, n * sizeof(*lun));
+	mailbox_post(&th->box, &lm->mail);
 }
 
 static struct lun_entry *

@@ -26,7 +26,7 @@
 #include "proto/shm.h"
 
 enum {
-	RIG_LANES = 4,
+	RIG_LANES = 8,
 	RIG_SLOTS = 64,
 	RIG_DISK = 4 << 20,
 	RIG_BLOCK = 512,
@@ -59,6 +59,7 @@ struct rig {
 	int fd; /* the initiator's end */
 	uint64_t pool_size;
 	uint32_t cmdsn, itt;
+	uint8_t lun; /* of the next command */
 	struct rig_lane lanes[RIG_LANES];
 	int n_lanes;
 
@@ -76,6 +77,12 @@ struct rig {
 	bool inline_thread; /* the portal thread is not started: rig_pump runs it */
 
 	/* What was seen. */
+	int n_busy; /* reports of LUNs where an ending session has commands */
+	struct {
+		uint64_t id;
+		size_t n;
+		uint64_t lun[4];
+	} busy; /* the last */
 	int n_over, n_released, n_violations, n_submitted;
 	uint32_t last_out_ready;
 	bool closed; /* the portal closed the connection */
@@ -137,6 +144,13 @@ rig_up(void *owner, struct mail *m)
 		r->open_cookie[r->n_open++] = u->id;
 	else if (u->kind == UP_LUN_OPEN)
 		rig_answer_open(r, u->id);
+	if (u->kind == UP_SESSION_BUSY) {
+		r->n_busy++;
+		r->busy.id = u->id;
+		r->busy.n = u->n_busy;
+		assert(u->n_busy <= ARRAY_SIZE(r->busy.lun));
+		memcpy(r->busy.lun, u->busy, u->n_busy * sizeof(u->busy[0]));
+	}
 	r->n_over += u->kind == UP_SESSION_OVER;
 	r->n_released += u->kind == UP_LANE_RELEASED;
 	r->n_violations += u->kind == UP_VIOLATION;
@@ -453,7 +467,7 @@ rig_cmd_sn(struct rig *r, uint32_t cmdsn, uint8_t flags, uint32_t lba, uint16_t 
 	uint8_t h[ISCSI_BHS_LEN] = { ISCSI_OP_SCSI_CMD };
 
 	h[1] = flags | ISCSI_ATTR_SIMPLE;
-	h[9] = 1; /* LUN 1 */
+	h[9] = r->lun;
 	put_be32(h + BHS_ITT, ++r->itt);
 	put_be32(h + 20, edtl);
 	put_be32(h + BHS_CMD_SN, cmdsn);
@@ -555,6 +569,7 @@ rig_make(bool inline_thread)
 	r->params.initial_r2t = false;
 	r->pool_size = 4 << 20;
 	r->fd = -1;
+	r->lun = 1;
 	assert(!thread_init(&r->th, 0, &r->box, rig_up, &r->catalog, &r->limits));
 	r->inline_thread = inline_thread;
 	if (!inline_thread)

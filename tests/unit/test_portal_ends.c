@@ -77,8 +77,8 @@ test_abort_refused(void)
 
 	r->refuse = true;
 	victim = rig_cmd(r, RIG_W, 0, 1024, data, 4096);
+	RIG_UNTIL(r, r->n_submitted == 1);
 	CHECK(rig_silent(r));
-	CHECK_EQ(r->n_submitted, 1);
 	itt = rig_tmf(r, ISCSI_TMF_ABORT_TASK, victim);
 	expect_tmf(r, itt, ISCSI_TMF_RSP_COMPLETE);
 	expect_free(r, victim);
@@ -205,6 +205,52 @@ test_drop_opening(void)
 	rig_end(r, 3);
 }
 
+/* 6.3.5: who reinstates a session waits for the LUNs where the old one has commands,
+ * not for the others. */
+static void
+test_barrier(void)
+{
+	struct rig *r = rig_make(true);
+	const uint64_t lun1 = 0x0001000000000000, lun2 = 0x0002000000000000;
+	uint32_t waits;
+
+	rig_connect(r);
+	r->hold = true;
+	for (r->lun = 1; r->lun <= 3; r->lun++)
+		rig_cmd(r, RIG_F | RIG_R, 0, 8, NULL, 0);
+	rig_cmd(r, RIG_F | RIG_R, 0, 8, NULL, 0); /* LUN 4: its lane is asked for */
+	RIG_UNTIL(r, r->n_submitted == 4);
+	r->lanes[3].is_held[0] = false;
+	rig_exec(r, &r->lanes[3], &r->lanes[3].held[0]);
+	lane_srv_publish(r->lanes[3].srv);
+	CHECK(rig_recv(r, &pdu) && pdu.op == ISCSI_OP_DATA_IN);
+	r->hang = true;
+	close(r->fd);
+	RIG_UNTIL(r, r->n_busy == 1);
+	CHECK_EQ(r->busy.n, 3); /* not LUN 4 */
+	r->held_session = true;
+	rig_connect(r);
+	r->lun = 1;
+	waits = rig_cmd(r, RIG_F, 0, 0, NULL, 0);
+	CHECK(rig_silent(r));
+	thread_go_session(&r->th, r->busy.id + 1, (const uint64_t[]){ lun1, lun2 }, 2);
+	r->hang = r->hold = false;
+	RIG_UNTIL(r, r->n_over == 1);
+	CHECK(r->n_busy <= 3);
+	CHECK(r->busy.n < 3);
+	r->lun = 4;
+	expect_status(r, rig_cmd(r, RIG_F, 0, 0, NULL, 0), STATUS_GOOD);
+	CHECK(rig_silent(r));
+	thread_go_session(&r->th, r->busy.id + 1, &lun2, 1);
+	expect_status(r, waits, STATUS_GOOD);
+	r->lun = 2;
+	waits = rig_cmd(r, RIG_F, 0, 0, NULL, 0);
+	CHECK(rig_silent(r));
+	thread_go_session(&r->th, r->busy.id + 1, NULL, 0);
+	expect_status(r, waits, STATUS_GOOD);
+	rig_end(r, 2);
+}
+
 int
 main(void)
 {
@@ -215,5 +261,6 @@ main(void)
 	TEST(test_reset_refused);
 	TEST(test_reset_after_ends);
 	TEST(test_drop_opening);
+	TEST(test_barrier);
 	return tap_done();
 }

@@ -7,6 +7,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <stdlib.h>
 
 #include "portal/addr.h"
 #include "portal/catalog.h"
@@ -139,6 +140,45 @@ test_registry(void)
 	CHECK_EQ(r.n, 0);
 }
 
+/* What an heir waits for: every LUN until all older ones have said where they have
+ * commands left, then these. */
+static void
+test_barrier(void)
+{
+	static const uint8_t isid[6] = { 1 };
+	static const uint64_t one[] = { 7 }, two[] = { 8, 9 };
+	struct registry r;
+	struct reg *a, *b, *heir;
+	unsigned older;
+	uint64_t *lun;
+	size_t n;
+
+	registry_init(&r);
+	a = registry_add(&r, "iqn.a", isid, "iqn.t", 2);
+	b = registry_add(&r, "iqn.a", isid, "iqn.t", 2);
+	registry_add(&r, "iqn.b", isid, "iqn.t", 2);
+	heir = registry_add(&r, "iqn.a", isid, "iqn.t", 2);
+	CHECK(!registry_barrier(&r, heir, &older, &lun, &n));
+	registry_busy(a, two, 2);
+	CHECK(!registry_barrier(&r, heir, &older, &lun, &n));
+	registry_busy(b, one, 1);
+	CHECK(registry_barrier(&r, heir, &older, &lun, &n));
+	CHECK_EQ(older, 2);
+	CHECK(n == 3 && lun[0] == 8 && lun[1] == 9 && lun[2] == 7);
+	free(lun);
+	registry_busy(a, two, 1);
+	registry_remove(&r, b);
+	CHECK(registry_barrier(&r, heir, &older, &lun, &n));
+	CHECK(older == 1 && n == 1 && lun[0] == 8);
+	free(lun);
+	registry_remove(&r, a);
+	CHECK(registry_barrier(&r, heir, &older, &lun, &n));
+	CHECK(older == 0 && n == 0);
+	free(lun);
+	while ((a = list_first(&r.sessions, struct reg, link)))
+		registry_remove(&r, a);
+}
+
 static void
 test_catalog(void)
 {
@@ -200,6 +240,7 @@ main(void)
 	TEST(test_cmdsn_window);
 	TEST(test_residual);
 	TEST(test_registry);
+	TEST(test_barrier);
 	TEST(test_catalog);
 	TEST(test_addr);
 	return tap_done();

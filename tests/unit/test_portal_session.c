@@ -569,7 +569,7 @@ test_held_session(void)
 	CHECK(rig_silent(r));
 	CHECK_EQ(r->n_lanes, 0);
 	for (id = 1; id < 100; id++)
-		thread_go_session(&r->th, id);
+		thread_go_session(&r->th, id, NULL, 0);
 	expect_status(r, r->itt, STATUS_GOOD);
 	rig_end(r, 1);
 }
