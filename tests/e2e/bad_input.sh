@@ -31,9 +31,22 @@ refused 'unknown option|unrecognized|invalid option' --frobnicate
 refused 'block.size' --lun "$T/good.img" --block-size 777
 refused 'address|portal' --lun "$T/good.img" --portal nonsense
 refused 'already|same (file|store)|in use|locked' --lun "$T/good.img" --lun "$T/good.img"
-if [ "$(id -u)" != 0 ]; then
-	chmod 000 "$T/odd"; refused 'permission' --lun "$T/odd"; chmod 600 "$T/odd"
-fi
+# A file that the user may not read; root reads everything, so somebody else tries.
+unreadable() {
+	mkdir "$T/user" "$T/user/bin" && cp "$B"/tgt-* "$T/user/bin" && chmod 711 "$T"
+	truncate -s 1M "$T/user/secret"
+	chmod 000 "$T/user/secret"
+	local as=() B=$T/user/bin
+	if [ "$(id -u)" = 0 ]; then
+		need setpriv
+		chown 65534:65534 "$T/user"
+		as=(setpriv --reuid=65534 --regid=65534 --clear-groups)
+	fi
+	timeout 20 "${as[@]}" "$B/tgt-run" --runtime "$T/user/rt" --lun "$T/user/secret" > "$T/out" 2> "$T/err" &&
+		fail "an unreadable file was served"
+	grep -qiE '^tgt-run: .*(permission|may not)' "$T/err" || fail "an unreadable file: $(cat "$T/err")"
+}
+unreadable
 
 # A busy port.
 python3 - "$T/port" <<'P' &
