@@ -3,12 +3,9 @@
  * Header and data digests of a session in the full feature phase (RFC 7143 7.8,
  * 11.2.3, 13.1).  The rig checks every digest that comes.
  */
-#include "tap.h"
-
-#include "portal_rig.h"
+#include "portal_expect.h"
 #include "portal/tcp.h"
 
-static struct rig_pdu pdu;
 static uint8_t pattern[262144];
 
 static void
@@ -46,15 +43,6 @@ static const struct session_stats *
 stats(struct rig *r)
 {
 	return &list_first(&r->th.sessions, struct session, link)->stats;
-}
-
-static void
-expect_status(struct rig *r, uint32_t itt, uint8_t status)
-{
-	CHECK(rig_recv(r, &pdu));
-	CHECK_EQ(pdu.op, ISCSI_OP_SCSI_RSP);
-	CHECK_EQ(get_be32(pdu.raw + BHS_ITT), itt);
-	CHECK_EQ(pdu.raw[3], status);
 }
 
 /* The sense of 11.4.7.2: PROTOCOL SERVICE CRC ERROR. */

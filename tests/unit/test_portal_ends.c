@@ -3,30 +3,9 @@
  * Commands, lanes and sessions of a portal that end while something of them is
  * still under way.
  */
-#include "tap.h"
+#include "portal_expect.h"
 
-#include "portal_rig.h"
-
-static struct rig_pdu pdu;
 static const uint8_t data[65536];
-
-static void
-expect_status(struct rig *r, uint32_t itt, uint8_t status)
-{
-	CHECK(rig_recv(r, &pdu));
-	CHECK_EQ(pdu.op, ISCSI_OP_SCSI_RSP);
-	CHECK_EQ(get_be32(pdu.raw + BHS_ITT), itt);
-	CHECK_EQ(pdu.raw[3], status);
-}
-
-static void
-expect_tmf(struct rig *r, uint32_t itt, uint8_t response)
-{
-	CHECK(rig_recv(r, &pdu));
-	CHECK_EQ(pdu.op, ISCSI_OP_TMF_RSP);
-	CHECK_EQ(get_be32(pdu.raw + BHS_ITT), itt);
-	CHECK_EQ(pdu.raw[2], response);
-}
 
 /* Is @itt free again?  A command that still has it would have this rejected. */
 static void

@@ -6,9 +6,8 @@
 
 #include <sched.h>
 
-#include "portal_rig.h"
+#include "portal_expect.h"
 
-static struct rig_pdu pdu;
 static uint8_t pattern[RIG_DISK];
 
 static void
@@ -21,16 +20,6 @@ fill_pattern(void)
 		x = x * 1664525 + 1013904223;
 		pattern[i] = (uint8_t)(x >> 24);
 	}
-}
-
-/* A SCSI Response with this status, and nothing else, comes for @itt. */
-static void
-expect_status(struct rig *r, uint32_t itt, uint8_t status)
-{
-	CHECK(rig_recv(r, &pdu));
-	CHECK_EQ(pdu.op, ISCSI_OP_SCSI_RSP);
-	CHECK_EQ(get_be32(pdu.raw + BHS_ITT), itt);
-	CHECK_EQ(pdu.raw[3], status);
 }
 
 /* Receives Data-In until status; checks order, lengths, F and S. */
@@ -266,15 +255,6 @@ test_nop(void)
 	CHECK(rig_silent(r));
 	CHECK(!r->closed);
 	rig_end(r, 1);
-}
-
-static void
-expect_tmf(struct rig *r, uint32_t itt, uint8_t response)
-{
-	CHECK(rig_recv(r, &pdu));
-	CHECK_EQ(pdu.op, ISCSI_OP_TMF_RSP);
-	CHECK_EQ(get_be32(pdu.raw + BHS_ITT), itt);
-	CHECK_EQ(pdu.raw[2], response);
 }
 
 /* 11.5.1, 11.6.1 */

@@ -4,29 +4,8 @@
  * meant, the order behind what was sent before, and an answer in time whatever
  * hangs.
  */
-#include "tap.h"
+#include "portal_expect.h"
 
-#include "portal_rig.h"
-
-static struct rig_pdu pdu;
-
-static void
-expect_tmf(struct rig *r, uint32_t itt, uint8_t response)
-{
-	CHECK(rig_recv(r, &pdu));
-	CHECK_EQ(pdu.op, ISCSI_OP_TMF_RSP);
-	CHECK_EQ(get_be32(pdu.raw + BHS_ITT), itt);
-	CHECK_EQ(pdu.raw[2], response);
-}
-
-static void
-expect_status(struct rig *r, uint32_t itt, uint8_t status)
-{
-	CHECK(rig_recv(r, &pdu));
-	CHECK_EQ(pdu.op, ISCSI_OP_SCSI_RSP);
-	CHECK_EQ(get_be32(pdu.raw + BHS_ITT), itt);
-	CHECK_EQ(pdu.raw[3], status);
-}
 
 /* @itt is free, and nothing more is said of what had it. */
 static void
