@@ -73,6 +73,8 @@ cleanup() {
 		kill -KILL "$RUN_PID" 2> /dev/null
 		wait "$RUN_PID" 2> /dev/null
 	fi
+	# Clients that a failed test leaves in the background.
+	jobs -p | xargs -r kill -KILL 2> /dev/null
 	rm -rf "$T"
 	exit $rc
 }
